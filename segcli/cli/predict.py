@@ -1,0 +1,429 @@
+"""`segcli predict`: pictures in, masks on disk or down a pipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segcli.cli.options import ConfigFile, Debug, Json, NoColor, Preset, Quiet, Verbose
+from segcli.cli.output import EXIT_PARTIAL, Output, reporting
+
+if TYPE_CHECKING:
+    from segcli.predict.api import Prediction, Request
+
+__all__ = ["predict_command"]
+
+_INPUT = "Pictures"
+_MODEL = "Model"
+_GRID = "Segment everything"
+_CROPS = "Crops"
+_OUT = "Results"
+
+
+@reporting
+def predict_command(
+    inputs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT...",
+            help="Files, folders (with sub-folders), quoted globs, or - for a picture's bytes.",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="Output folder, or - for NDJSON on stdout.",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
+    files_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Paths from a file, one a line; - is stdin.",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    null: Annotated[
+        bool,
+        typer.Option(
+            "-0",
+            "--null",
+            help="The list is separated by NUL (find -print0).",
+            rich_help_panel=_INPUT,
+        ),
+    ] = False,
+    exif: Annotated[
+        bool | None,
+        typer.Option(
+            "--exif/--no-exif",
+            help="Turn pictures upright as EXIF says. [default: exif]",
+            rich_help_panel=_INPUT,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="Short name, local directory or Hub id. [default: tiny]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="segcli, or transformers for its stock pipeline. [default: segcli]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto, cpu, cuda, cuda:N or mps. [default: auto]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="auto, float32, bfloat16 or float16. [default: auto]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    format: Annotated[  # noqa: A002 (the option's name)
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="NAME",
+            help="labels, masks, amg, sa1b, coco, coco-dataset or yolo; repeatable. "
+            "[default: labels]",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
+    overlay: Annotated[
+        bool | None,
+        typer.Option(
+            "--overlay/--no-overlay",
+            help="Also draw the masks over each picture.",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
+    overlap: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POLICY",
+            help="Who keeps a shared pixel in a label map: score, small-on-top, large-on-top. "
+            "[default: score]",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
+    gt: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="COCO ground truth whose image ids the coco format takes.",
+            rich_help_panel=_OUT,
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Redo everything.", rich_help_panel=_OUT)
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", "-n", help="Print the plan and load no model.", rich_help_panel=_OUT
+        ),
+    ] = False,
+    points_per_side: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="The grid has N x N points. [default: 32]", rich_help_panel=_GRID
+        ),
+    ] = None,
+    points_per_batch: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Points decoded at once; memory, not results. [default: 64]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    multimask: Annotated[
+        bool | None,
+        typer.Option(
+            "--multimask/--single-mask",
+            help="Three masks a point, or one. [default: the model's]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    pred_iou_thresh: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Drop masks of lower predicted IoU. [default: the model's]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    stability_score_thresh: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Drop less stable masks. [default: the model's]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    stability_score_offset: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Shift of the cutoff for stability. [default: 1.0]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    mask_threshold: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Logit above which a pixel is inside. [default: 0.0]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    box_nms_thresh: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Box IoU above which a worse mask is dropped. [default: 0.7]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    nms_metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="box_iou, or mask_smaller to drop parts of better masks. [default: the model's]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    mask_nms_thresh: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Share of the smaller mask for mask_smaller. [default: 0.3]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    min_mask_region_area: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Remove holes and islands under N pixels. [default: 0, off]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    max_masks: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Keep the N best masks of a picture. [default: 0, all]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    crop_n_layers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Segment again on N layers of crops. [default: 0]",
+            rich_help_panel=_CROPS,
+        ),
+    ] = None,
+    crop_nms_thresh: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Box IoU for suppression between crops. [default: 0.7]",
+            rich_help_panel=_CROPS,
+        ),
+    ] = None,
+    crop_overlap_ratio: Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            help="Overlap of crops in the first layer. [default: 0.3413]",
+            rich_help_panel=_CROPS,
+        ),
+    ] = None,
+    crop_n_points_downscale_factor: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Fewer points in smaller crops. [default: 1]",
+            rich_help_panel=_CROPS,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    json: Json = False,
+    no_color: NoColor = False,
+    config: ConfigFile = None,
+    preset: Preset = None,
+    debug: Debug = False,
+) -> None:
+    """Segment everything in pictures.
+
+    Examples:
+
+        segcli predict photos/ -o out --overlay
+
+        segcli predict 'scans/**/*.tif' -o out --format coco --gt instances.json
+
+        find imgs -name '*.jpg' -print0 | segcli predict --files-from - -0 -o out --json
+
+        segcli predict imgs -o - | segcli eval - ground_truth
+
+    The same command again continues where a stopped run left off.
+    """
+    del debug
+    given = dict(locals())
+    output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
+    request = _request(given, inputs or [], output, config=config, preset=preset)
+    from segcli.predict.api import prepare  # noqa: PLC0415 (numpy and Pillow load here)
+
+    prediction = prepare(request)
+    if dry_run:
+        _print_plan(prediction, output, as_json=json)
+        return
+    _run(prediction, output, emit=json or out == "-")
+
+
+def _request(
+    given: dict[str, Any],
+    inputs: list[str],
+    output: Output,
+    *,
+    config: str | None,
+    preset: str | None,
+) -> Request:
+    from segcli.config import Layers, resolve  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.errors import UsageError  # noqa: PLC0415
+    from segcli.formats.coco_dataset import image_ids  # noqa: PLC0415
+    from segcli.inputs import find_images  # noqa: PLC0415
+    from segcli.predict.api import Request  # noqa: PLC0415
+    from segcli.predict.settings import PredictSettings  # noqa: PLC0415
+    from segcli.report.overlay import overlay_png  # noqa: PLC0415
+
+    out = given["out"]
+    if out is None:
+        raise UsageError(
+            "no output was given", fix="-o FOLDER, or -o - to write records to standard output"
+        )
+    flags = {f.name: given[f.name] for f in fields(PredictSettings)}
+    flags["format"] = tuple(given["format"]) if given["format"] else None
+    resolved = resolve("predict", PredictSettings, Layers(flags, config, preset))
+    folder = None if out == "-" else Path(out)
+    found = find_images(
+        inputs, files_from=given["files_from"], null_separated=given["null"], exclude=folder
+    )
+    if found.passed_over:
+        output.note(f"passed over {found.passed_over} files that are not pictures")
+    return Request(
+        images=found.images,
+        settings=resolved.settings,
+        folder=folder,
+        overwrite=given["overwrite"],
+        image_ids=image_ids(Path(given["gt"])) if given["gt"] else None,
+        draw=overlay_png,
+        argv=sys.argv,
+        sources=resolved.sources,
+    )
+
+
+def _run(prediction: Prediction, output: Output, *, emit: bool) -> None:
+    from segcli.cli.progress import progress  # noqa: PLC0415 (rich loads here)
+    from segcli.formats.ndjson import to_line  # noqa: PLC0415
+
+    # Models are read from local directories only; this keeps every library off the network.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    if not output.verbose:
+        warnings.simplefilter("ignore")
+    prediction.claim()
+    _introduce(prediction, output)
+    loaded = prediction.load()
+    skipped = len(prediction.items) - len(prediction.todo)
+    if skipped:
+        output.note(f"{skipped} of {len(prediction.items)} pictures are done already")
+    with progress(len(prediction.items), done=skipped, output=output) as tell:
+        for record in prediction.records(loaded):
+            tell(record)
+            if emit:
+                output.line(to_line(record))
+    counts = prediction.counts
+    folder = prediction.request.folder
+    if emit:
+        output.line(
+            to_line(
+                {
+                    "schema": "segcli.summary/1",
+                    "status": "summary",
+                    **counts,
+                    "out": str(folder) if folder else None,
+                }
+            )
+        )
+    output.note(
+        f"{counts['ok']} pictures segmented, {counts['skipped']} done before, "
+        f"{counts['errors']} failed; {counts['segments']} masks"
+        + (f" in {folder}" if folder else "")
+    )
+    if counts["errors"]:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _introduce(prediction: Prediction, output: Output) -> None:
+    """One line that says what a bundled model is and names stronger ones."""
+    card = prediction.model.card
+    if prediction.todo and "summary" in card:
+        stronger = ", ".join(card.get("stronger", ()))
+        output.note(
+            f"model {prediction.model.name}: {card['summary']}"
+            + (f" Stronger: --model {stronger} (segcli models pull NAME)." if stronger else "")
+        )
+
+
+def _print_plan(prediction: Prediction, output: Output, *, as_json: bool) -> None:
+    settings = prediction.manifest.settings
+    plan = {
+        "schema": "segcli.plan/1",
+        "images": len(prediction.items),
+        "todo": len(prediction.todo),
+        "model": prediction.manifest.model,
+        "settings": settings,
+        "out": str(prediction.request.folder) if prediction.request.folder else None,
+        "items": [
+            {"path": item.image.key, "source": item.image.source, "stem": item.stem}
+            for item in prediction.todo
+        ],
+    }
+    if as_json:
+        output.json(plan)
+        return
+    for item in prediction.todo:
+        output.line(f"{item.image.key} -> {item.stem}")
+    output.note(
+        f"plan: {len(prediction.todo)} of {len(prediction.items)} pictures to do with model "
+        f"{prediction.model.name}, formats {', '.join(settings['format'])}; nothing was run"
+    )

@@ -1,0 +1,128 @@
+"""Running totals of an evaluation: they add, so shards of one data set give the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from segcli.metrics import Metric, Pair, Sums
+from segcli.metrics.base import MEAN_OF_IMAGES, POOLED, ExactSum, Row
+
+__all__ = ["Accumulator", "Measured", "measure"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The sums of one image.
+
+    Attributes:
+        sums: one of each metric.
+        pixels: pixels of the image.
+        ignored: of these, how many do not count.
+        resized: whether the prediction was resized.
+    """
+
+    sums: tuple[Sums, ...]
+    pixels: int
+    ignored: int
+    resized: bool = False
+
+
+def measure(metrics: Sequence[Metric], pair: Pair, *, resized: bool = False) -> Measured:
+    """Measure one pair by each metric.
+
+    Raises:
+        PairError: a metric cannot score the pair.
+    """
+    sums = tuple(metric.measure(pair) for metric in metrics)
+    return Measured(sums, pair.pixels, pair.ignored_pixels, resized)
+
+
+class Accumulator:
+    """Sums over images, one of each metric, and the means of what each image scores.
+
+    Attributes:
+        images: images added.
+        resized: of these, how many predictions were resized.
+        pixels: pixels of all images.
+        ignored: of these, how many did not count.
+    """
+
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self.images = 0
+        self.resized = 0
+        self.pixels = 0
+        self.ignored = 0
+        self._metrics = tuple(metrics)
+        self._sums = [metric.zero() for metric in metrics]
+        self._means = {
+            name: ExactSum() for m in self._metrics if m.averaged for name in m.undefined
+        }
+
+    def add(self, measured: Measured) -> dict[str, float]:
+        """Add one image; return its own scores by name, NaN where undefined."""
+        own: dict[str, float] = {}
+        for metric, total, sums in zip(self._metrics, self._sums, measured.sums, strict=True):
+            total.add(sums)
+            if metric.averaged:
+                own.update(sums.compute())
+        for name, value in own.items():
+            self._means[name].push(value)
+        self.images += 1
+        self.resized += measured.resized
+        self.pixels += measured.pixels
+        self.ignored += measured.ignored
+        return own
+
+    def merge(self, other: Accumulator) -> None:
+        """Add the totals of other images, measured by the same metrics."""
+        for mine, theirs in zip(self._sums, other._sums, strict=True):
+            mine.add(theirs)
+        for name, mean in other._means.items():
+            self._means[name].add(mean)
+        self.images += other.images
+        self.resized += other.resized
+        self.pixels += other.pixels
+        self.ignored += other.ignored
+
+    def scores(self) -> dict[str, float]:
+        """Every data-set score by its dotted name, NaN where undefined."""
+        scores: dict[str, float] = {}
+        for metric, total in zip(self._metrics, self._sums, strict=True):
+            for name, value in total.compute().items():
+                if not metric.averaged:
+                    scores[name] = value
+                    continue
+                scores[f"{name}.{POOLED}"] = value
+                scores[f"{name}.{MEAN_OF_IMAGES}"] = self._means[name].mean
+        return scores
+
+    def undefined_images(self) -> dict[str, int]:
+        """How many images each mean of images leaves out because its score is undefined there."""
+        return {name: mean.undefined for name, mean in self._means.items() if mean.undefined}
+
+    def counts(self) -> dict[str, int]:
+        """Whole numbers of all metrics, by name."""
+        return {name: n for total in self._sums for name, n in total.counts().items()}
+
+    def tables(self) -> dict[str, list[Row]]:
+        """Tables of all metrics; rows of one table with the same first column are joined."""
+        tables: dict[str, dict[object, Row]] = {}
+        for total in self._sums:
+            for name, rows in total.tables().items():
+                for row in rows:
+                    first = next(iter(row.values()))
+                    tables.setdefault(name, {}).setdefault(first, {}).update(row)
+        return {name: list(rows.values()) for name, rows in tables.items()}
+
+    def notes(self) -> list[str]:
+        """What has to be said about the sums of all metrics."""
+        return [note for total in self._sums for note in total.notes()]
+
+    def conventions(self) -> dict[str, str]:
+        """The choices behind the numbers, by topic."""
+        return {k: v for metric in self._metrics for k, v in metric.conventions().items()}
+
+    def reasons(self) -> dict[str, str]:
+        """Every data-set score's dotted name → the reason when it is undefined."""
+        return {k: v for metric in self._metrics for k, v in metric.names().items()}

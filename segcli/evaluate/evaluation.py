@@ -1,0 +1,216 @@
+"""The one call that scores predictions against ground truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from segcli.evaluate.accumulate import Accumulator
+from segcli.evaluate.doubts import doubts
+from segcli.evaluate.job import StreamTasks, Task, failed_items, run
+from segcli.evaluate.pairing import NameRule, index_names, learn_rule, no_pairs, regex_rule
+from segcli.evaluate.params import hash_pairs, params_block
+from segcli.evaluate.protocol import choose_protocol
+from segcli.evaluate.result import Evaluation, Failure, ImageRow
+from segcli.evaluate.settings import EvalSettings
+from segcli.formats.base import Source
+from segcli.formats.ndjson import StreamSource
+from segcli.metrics import Metric, MetricOptions, Protocol, metrics_for
+
+__all__ = ["evaluate", "image_score_names", "score_names"]
+
+OnImage = Callable[[ImageRow], None]
+Waiting = dict[str, tuple[int, str]]
+
+
+def score_names(protocol: Protocol) -> list[str]:
+    """The dotted names of every score of a protocol, in the order they are shown."""
+    metrics = metrics_for(protocol, MetricOptions())
+    return [name for metric in metrics for name in metric.names()]
+
+
+def image_score_names(protocol: Protocol) -> list[str]:
+    """The names of the scores that each image has under a protocol, in order."""
+    metrics = metrics_for(protocol, MetricOptions())
+    return [name for metric in metrics if metric.averaged for name in metric.undefined]
+
+
+def evaluate(
+    pred: Source,
+    gt: Source,
+    settings: EvalSettings | None = None,
+    *,
+    on_image: OnImage | None = None,
+) -> Evaluation:
+    """Score predictions against ground truth.
+
+    Args:
+        pred: the predictions; a stream is read once, one image in memory at a time.
+        gt: the ground truth, with random access.
+        settings: what to compare and how to pair.
+        on_image: called with each image's scores as soon as they are known.
+
+    Returns:
+        The scores, what they rest on, and what could not be scored.
+
+    Raises:
+        UsageError: the protocol or the pairing rule does not fit the two sides.
+        InputError: a side holds a name twice, or no prediction has ground truth.
+    """
+    settings = settings or EvalSettings()
+    protocol = choose_protocol(pred, gt, settings.protocol)
+    options = MetricOptions(settings.class_names, settings.ignore_index, settings.class_agnostic)
+    metrics = metrics_for(protocol[0], options)
+    work = _Work(pred, gt, settings, metrics, Accumulator(metrics), on_image, list(gt.keys()))
+    if isinstance(pred, StreamSource):
+        work.score_stream()
+    else:
+        work.score_files()
+    return work.finish(protocol)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One evaluation under way.
+
+    `Waiting` holds the (index, path) of the ground truths that no prediction was found for yet.
+    """
+
+    pred: Source
+    gt: Source
+    settings: EvalSettings
+    metrics: tuple[Metric, ...]
+    totals: Accumulator
+    on_image: OnImage | None
+    gt_keys: Sequence[str]
+    rule: NameRule | None = None
+    failures: list[Failure] = field(default_factory=list)
+    left_out: list[Failure] = field(default_factory=list)
+    pairs: list[tuple[str, str]] = field(default_factory=list)
+    empty: int = 0
+    pred_only: int = 0
+    gt_only: int = 0
+
+    def score_files(self) -> None:
+        """Pair everything first, then read several files at once."""
+        pred_keys = list(self.pred.keys())
+        rule = self._learn(pred_keys)
+        preds = index_names(pred_keys, rule.pred, "predictions")
+        waiting = self._waiting(rule)
+        self.failures += failed_items(self.pred, rule.pred, waiting)
+        both = [name for name in waiting if name in preds]
+        tasks = [Task(name, waiting[name][0], preds[name], waiting[name][1]) for name in both]
+        for name in both:
+            del waiting[name]
+        matched = {task.pred_key for task in tasks}
+        extra = [key for key in pred_keys if key not in matched]
+        if not tasks and not self.failures and (extra or not self._lists_no_empty()):
+            raise no_pairs(pred_keys, self.gt_keys, rule.words)
+        tasks += self._taken_as_empty(waiting)
+        tasks.sort(key=lambda task: task.index)
+        self._add_up(tasks, self.settings)
+        self._leave_over(extra, waiting)
+
+    def score_stream(self) -> None:
+        """Pair each prediction as it arrives; the first one teaches the rule."""
+        waiting: Waiting = {}
+
+        def name_of(key: str) -> str | None:
+            if self.rule is None:
+                waiting.update(self._waiting(self._learn([key])))
+            assert self.rule is not None
+            return self.rule.pred(key)
+
+        # A stream is measured one image at a time: memory counts for more than speed.
+        serial = replace(self.settings, workers=1)
+        tasks = StreamTasks(self.pred, name_of, waiting)
+        self._add_up(tasks, serial)
+        if self.rule is None:
+            waiting.update(self._waiting(self._learn([])))
+        self.failures += [
+            Failure(e.message, None, None, e.message, e.why, e.fix) for e in tasks.broken
+        ]
+        self.failures += failed_items(self.pred, name_of, waiting)
+        if not self.pairs and not self.failures and tasks.extra:
+            raise no_pairs(tasks.extra, self.gt_keys, self._words)
+        self._add_up(self._taken_as_empty(waiting), serial)
+        self._leave_over(tasks.extra, waiting)
+
+    @property
+    def _words(self) -> str:
+        return self.rule.words if self.rule else "stem"
+
+    def _learn(self, pred_keys: Sequence[str]) -> NameRule:
+        match = self.settings.match
+        learnt = learn_rule(pred_keys, self.gt_keys) if match is None else regex_rule(match)
+        self.rule = learnt
+        return learnt
+
+    def _waiting(self, rule: NameRule) -> Waiting:
+        position = {key: index for index, key in enumerate(self.gt_keys)}
+        names = index_names(self.gt_keys, rule.gt, "ground truth")
+        return {name: (position[key], key) for name, key in names.items()}
+
+    def _lists_no_empty(self) -> bool:
+        """COCO results list detections: an image without any is simply not there."""
+        return self.settings.missing == "empty" or self.pred.format == "coco"
+
+    def _taken_as_empty(self, waiting: Waiting) -> list[Task]:
+        if not self._lists_no_empty():
+            return []
+        self.empty = len(waiting)
+        tasks = [Task(name, index, None, key) for name, (index, key) in waiting.items()]
+        waiting.clear()
+        return tasks
+
+    def _add_up(self, tasks: Iterable[Task], settings: EvalSettings) -> None:
+        for task, outcome in run(tasks, (self.pred, self.gt), self.metrics, settings):
+            self.pairs.append((task.pred_key or "", task.gt_key))
+            if isinstance(outcome, Failure):
+                self.failures.append(outcome)
+                continue
+            scores = self.totals.add(outcome)
+            if self.on_image is not None:
+                self.on_image(ImageRow(task.name, task.pred_key, task.gt_key, scores))
+
+    def _leave_over(self, extra: Sequence[str], waiting: Waiting) -> None:
+        self.pred_only, self.gt_only = len(extra), len(waiting)
+        over = [Failure(k, k, None, f"{k}: has no ground truth", unmatched=True) for k in extra]
+        over += [
+            Failure(name, None, key, f"{key}: has no prediction", unmatched=True)
+            for name, (_, key) in sorted(waiting.items())
+        ]
+        (self.failures if self.settings.missing == "error" else self.left_out).extend(over)
+
+    def finish(self, protocol: tuple[Protocol, str]) -> Evaluation:
+        """Ratios of the sums, and everything that must be said about them."""
+        totals = self.totals
+        metrics, reasons = totals.scores(), totals.reasons()
+        pairing = {
+            "rule": self._words,
+            "pairs": len(self.pairs),
+            "predictions_without_ground_truth": self.pred_only,
+            "ground_truth_without_prediction": self.gt_only + self.empty,
+            "taken_as_empty": self.empty,
+            "sha256": hash_pairs(self.pairs),
+        }
+        sources = (self.pred, self.gt)
+        return Evaluation(
+            protocol=protocol[0],
+            metrics=metrics,
+            undefined={name: reasons[name] for name, v in metrics.items() if math.isnan(v)},
+            counts={"images": totals.images, "failed": len(self.failures), **totals.counts()},
+            tables=totals.tables(),
+            params=params_block(self.settings, protocol, sources, pairing, totals),
+            failures=tuple(self.failures),
+            left_out=tuple(self.left_out),
+            notes=(
+                f"predictions: {self.pred.description}",
+                f"ground truth: {self.gt.description}",
+                f"protocol: {protocol[0]} ({protocol[1]})",
+                f"pairs: {len(self.pairs)}, by {self._words}",
+                *totals.notes(),
+            ),
+            warnings=doubts(self.settings, protocol[0], totals, self.left_out),
+        )

@@ -1,0 +1,181 @@
+"""The evaluation itself: pair, read, measure and add, one image after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from segcli.errors import InputError, ItemError
+from segcli.evaluate.accumulate import Measured, measure
+from segcli.evaluate.resize import fit
+from segcli.evaluate.result import Failure
+from segcli.evaluate.settings import EvalSettings
+from segcli.formats.base import Source
+from segcli.metrics import Metric, Pair
+from segcli.records import Segmentation
+
+__all__ = ["Outcome", "StreamTasks", "Task", "failed_items", "failure_of", "run"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One image to score.
+
+    Attributes:
+        name: what the pair is called.
+        index: position of the ground truth among all, from 0.
+        pred_key: path of the prediction, or None for an empty one.
+        gt_key: path of the ground truth.
+        pred: the prediction, where it came down a stream and cannot be read again.
+    """
+
+    name: str
+    index: int
+    pred_key: str | None
+    gt_key: str
+    pred: Segmentation | None = None
+
+
+Outcome = tuple[Task, "Measured | Failure"]
+
+
+def run(
+    tasks: Iterable[Task],
+    sources: tuple[Source, Source],
+    metrics: tuple[Metric, ...],
+    settings: EvalSettings,
+) -> Iterator[Outcome]:
+    """Measure tasks, several at once, and give their outcomes in the order of the tasks.
+
+    At most two images a worker are in memory; a stream is measured one image at a time.
+    """
+
+    def work(task: Task) -> Outcome:
+        # The outcome outlives the masks: it must not hold them.
+        light = replace(task, pred=None)
+        try:
+            return light, _measure_task(task, sources, metrics, settings)
+        except ItemError as error:
+            return light, failure_of(task, error)
+
+    return _in_order(work, tasks, settings.workers)
+
+
+def failure_of(task: Task, error: ItemError) -> Failure:
+    """An item's error as a record."""
+    return Failure(task.name, task.pred_key, task.gt_key, error.message, error.why, error.fix)
+
+
+def _measure_task(
+    task: Task,
+    sources: tuple[Source, Source],
+    metrics: tuple[Metric, ...],
+    settings: EvalSettings,
+) -> Measured:
+    gt = sources[1].read(task.gt_key)
+    pred = task.pred
+    if pred is None and task.pred_key is not None:
+        pred = sources[0].read(task.pred_key)
+    if pred is None:
+        pred = Segmentation(image=gt.image)
+    fitted, resized = fit(pred, gt, settings.resize_pred)
+    return measure(metrics, Pair(task.name, task.index, fitted, gt), resized=resized)
+
+
+def _in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="segcli-eval") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= 2 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@dataclass(slots=True)
+class StreamTasks:
+    """Tasks of a stream of predictions, as they arrive.
+
+    Attributes:
+        stream: read once, in its own order.
+        rule: path of a prediction → the pair's name.
+        gts: (index, path) of each ground truth by name; those met are taken out.
+        extra: paths of predictions without ground truth.
+        broken: the error that a damaged record raised.
+    """
+
+    stream: Source
+    rule: Callable[[str], str | None]
+    gts: dict[str, tuple[int, str]]
+    extra: list[str] = field(default_factory=list)
+    broken: list[ItemError] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Task]:
+        """One task a prediction that has ground truth.
+
+        Raises:
+            InputError: a name comes twice.
+        """
+        seen: dict[str, str] = {}
+        arriving = iter(self.stream)
+        while True:
+            try:
+                key, pred = next(arriving)
+            except StopIteration:
+                return
+            except ItemError as error:
+                self.broken.append(error)
+                continue
+            name = self.rule(key)
+            if name in seen:
+                raise _twice(name, seen[name], key)
+            if name is None or name not in self.gts:
+                self.extra.append(key)
+                continue
+            seen[name] = key
+            index, gt_key = self.gts.pop(name)
+            yield Task(name, index, key, gt_key, pred)
+            # The next image must not be decoded while this one is held.
+            del pred
+
+
+def _twice(name: str, first: str, second: str) -> InputError:
+    return InputError(
+        f"the predictions hold '{name}' twice: {first} and {second}",
+        why="pairs are made by name, without its suffix",
+        fix="keep one of them, or tell them apart with --match REGEX",
+    )
+
+
+def failed_items(
+    source: Source, name_of: Callable[[str], str | None], gts: dict[str, tuple[int, str]]
+) -> list[Failure]:
+    """Images that the predictions say could not be segmented; their ground truth is taken out."""
+    failures = []
+    for key in getattr(source, "failed", ()):
+        name = name_of(key) or key
+        gt = gts.pop(name, None)
+        failures.append(
+            Failure(
+                name,
+                key,
+                gt and gt[1],
+                f"{key}: could not be segmented",
+                why="its record in the predictions is an error record",
+            )
+        )
+    return failures

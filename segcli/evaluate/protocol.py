@@ -1,0 +1,47 @@
+"""Which protocol compares two sides, and why."""
+
+from __future__ import annotations
+
+from segcli.errors import UsageError
+from segcli.formats.base import Source
+from segcli.metrics import Protocol
+
+__all__ = ["choose_protocol"]
+
+
+def choose_protocol(pred: Source, gt: Source, wanted: Protocol | None) -> tuple[Protocol, str]:
+    """The protocol that both sides can be scored by, and the reason in words.
+
+    The ground truth decides: binary masks → binary, class maps → semantic, objects → instance;
+    where the predictions do not tell objects or classes apart, the foreground is compared.
+
+    Raises:
+        UsageError: the protocol asked for needs what a side does not hold.
+    """
+    if wanted is not None:
+        _check_possible(pred, gt, wanted)
+        return wanted, "asked for"
+    if gt.kind == "instance" and pred.kind != "instance":
+        return "binary", f"the predictions are {pred.kind}, not objects: foreground is compared"
+    if gt.kind == "semantic" and pred.kind == "instance" and pred.format not in _WITH_CLASSES:
+        return "binary", "the predictions are objects without classes: foreground is compared"
+    return gt.kind, f"the ground truth is {gt.kind}"
+
+
+_WITH_CLASSES = frozenset({"coco", "coco-dataset", "ndjson", "yolo"})
+
+
+def _check_possible(pred: Source, gt: Source, wanted: Protocol) -> None:
+    for side, source in (("predictions", pred), ("ground truth", gt)):
+        if wanted == "instance" and source.kind != "instance":
+            lacks = "objects: each as its own mask or label value"
+        elif wanted == "semantic" and source.kind == "instance" and source.format == "labels":
+            lacks = "classes"
+        else:
+            continue
+        option = "--pred-kind" if side == "predictions" else "--gt-kind"
+        raise UsageError(
+            f"--protocol {wanted} needs {lacks}; the {side} are {source.kind}",
+            why=source.description,
+            fix=f"{option} {wanted}, if the values are {wanted} ids, or leave --protocol out",
+        )

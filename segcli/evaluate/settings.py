@@ -1,0 +1,139 @@
+"""What a user can choose about an evaluation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from segcli.errors import ConfigError, closest
+from segcli.evaluate.class_names import read_class_names
+from segcli.metrics import Protocol
+from segcli.records import LabelKind
+
+__all__ = ["EvalConfig", "EvalSettings", "Missing", "Resize", "kind_from", "settings_from"]
+
+Missing = Literal["error", "skip", "empty"]
+Resize = Literal["nearest"]
+
+_MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EvalSettings:
+    """Choices that change the numbers, and how many files are read at once.
+
+    Attributes:
+        protocol: what is compared; None lets the ground truth decide.
+        ignore_index: label value of the ground truth that does not count.
+        class_names: name by class id; a value outside it is an error.
+        class_agnostic: take all objects as one class, whatever categories they carry.
+        match: regular expression with one group, searched in each path: equal groups are a pair.
+        missing: what a file without its counterpart is: an error, left out, or an empty prediction.
+        resize_pred: how predictions of another size are fitted; None makes them errors.
+        workers: files read at once.
+    """
+
+    protocol: Protocol | None = None
+    ignore_index: int | None = None
+    class_names: Mapping[int, str] | None = None
+    class_agnostic: bool = False
+    match: str | None = None
+    missing: Missing = "error"
+    resize_pred: Resize | None = None
+    workers: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EvalConfig:
+    """The settings of `segcli eval` as flags, environment and TOML files state them.
+
+    Attributes:
+        protocol: "auto", "binary", "semantic" or "instance".
+        kind: what label values mean on both sides, or "auto".
+        pred_kind: the same for the predictions alone.
+        gt_kind: the same for the ground truth alone.
+        pred_format: format of the predictions, or "auto".
+        gt_format: format of the ground truth, or "auto".
+        ignore_index: see `EvalSettings`.
+        class_names: a file of class names, or None.
+        class_agnostic: see `EvalSettings`.
+        match: see `EvalSettings`.
+        missing: see `EvalSettings`.
+        resize_pred: "none" or "nearest".
+        workers: files read at once; 0 takes the number of processors, at most 8.
+        fail_under: gates `metric=limit`.
+        fail_over: gates `metric=limit`.
+        baseline: an earlier result, or None.
+        max_drop: gates `metric=allowance` against the baseline.
+    """
+
+    protocol: str = "auto"
+    kind: str = "auto"
+    pred_kind: str = "auto"
+    gt_kind: str = "auto"
+    pred_format: str = "auto"
+    gt_format: str = "auto"
+    ignore_index: int | None = None
+    class_names: str | None = None
+    class_agnostic: bool = False
+    match: str | None = None
+    missing: str = "error"
+    resize_pred: str = "none"
+    workers: int = 0
+    fail_under: tuple[str, ...] = ()
+    fail_over: tuple[str, ...] = ()
+    baseline: str | None = None
+    max_drop: tuple[str, ...] = ()
+
+
+def settings_from(config: EvalConfig) -> EvalSettings:
+    """Check words and read the class names.
+
+    Raises:
+        ConfigError: a word is not one of its choices, or a number is out of range.
+        InputError: the file of class names cannot be read.
+    """
+    if config.workers < 0:
+        raise ConfigError(f"--workers {config.workers} is negative", fix="--workers 4")
+    names = None if config.class_names is None else read_class_names(config.class_names)
+    protocol = _one_of("--protocol", config.protocol, Protocol, "auto")
+    resize = _one_of("--resize-pred", config.resize_pred, Resize, "none")
+    missing = _one_of("--missing", config.missing, Missing)
+    return EvalSettings(
+        protocol=cast("Protocol | None", protocol),
+        ignore_index=config.ignore_index,
+        class_names=names,
+        class_agnostic=config.class_agnostic,
+        match=config.match,
+        missing=cast("Missing", missing),
+        resize_pred=cast("Resize | None", resize),
+        workers=config.workers or min(_MOST_WORKERS, os.cpu_count() or 1),
+    )
+
+
+def kind_from(config: EvalConfig, side: Literal["pred", "gt"]) -> LabelKind | None:
+    """What one side's label values are said to mean, or None to let the files decide.
+
+    Raises:
+        ConfigError: the word is no kind.
+    """
+    both = _one_of("--kind", config.kind, LabelKind, "auto")
+    word = config.pred_kind if side == "pred" else config.gt_kind
+    own = _one_of(f"--{side}-kind", word, LabelKind, "auto")
+    return cast("LabelKind | None", own or both)
+
+
+def _one_of(flag: str, word: str, choices: object, neutral: str | None = None) -> str | None:
+    """The word if it is a choice, or None if it is the neutral one."""
+    known = [*([neutral] if neutral else []), *get_args(choices)]
+    if word not in known:
+        hint = closest(word, known)
+        suggested = hint.split("'")[1] if hint else known[0]
+        raise ConfigError(
+            f"{flag} has no choice '{word}'",
+            why=f"there are {', '.join(known)}",
+            fix=f"{flag} {suggested}",
+        )
+    return None if word == neutral else word

@@ -1,0 +1,164 @@
+"""What a format is: how one file layout is written, recognised and read.
+
+A format is one module with one `Format` value, listed once in `segcli.formats`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Literal
+
+from segcli.records import LabelKind, Segmentation
+
+__all__ = [
+    "Format",
+    "Overlap",
+    "ReadOptions",
+    "Source",
+    "WriteOptions",
+    "replacing",
+    "size_lookup",
+    "stem_of",
+]
+
+Overlap = Literal["score", "small-on-top", "large-on-top"]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """Choices a writer needs beyond the segmentation itself.
+
+    Attributes:
+        overlap: which segment keeps a pixel that several claim in a label map.
+        image_ids: COCO image id by image path or file name, taken from a ground-truth file.
+        image_root: folder the image paths are relative to, for formats that name the pictures.
+    """
+
+    overlap: Overlap = "score"
+    image_ids: Mapping[str, int] | None = None
+    image_root: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Choices a reader needs when the files alone do not say.
+
+    Attributes:
+        kind: what label values mean; None lets the files decide.
+        ignore_index: label value that must not count, or None.
+        image_sizes: (height, width) by image path or by its stem, for formats that store no size.
+        coco_names: image path by COCO image id, taken from the ground truth, for COCO results.
+    """
+
+    kind: LabelKind | None = None
+    ignore_index: int | None = None
+    image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    coco_names: Mapping[int, str] = field(default_factory=dict)
+
+
+class Source(ABC):
+    """One side of an evaluation: predictions or ground truth, opened but not yet decoded.
+
+    Attributes:
+        format: the format's name.
+        kind: what it holds: binary masks, semantic classes or instances.
+        description: one line for people: what it was taken for, and why.
+    """
+
+    format: str
+    kind: LabelKind
+    description: str
+
+    @abstractmethod
+    def keys(self) -> Sequence[str]:
+        """The image paths it holds, relative, with "/", sorted; a folder's ends in "/"."""
+
+    @abstractmethod
+    def read(self, key: str) -> Segmentation:
+        """Decode one image's masks.
+
+        Raises:
+            MaskError: the file is damaged or inconsistent.
+        """
+
+    def __iter__(self) -> Iterator[tuple[str, Segmentation]]:
+        """Every (key, segmentation), one image in memory at a time."""
+        return ((key, self.read(key)) for key in self.keys())
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How one layout on disk is written, recognised and read.
+
+    Attributes:
+        name: the word after ``--format`` and ``--to``.
+        summary: one line: what files it makes.
+        loses: what the format cannot hold, or "".
+        write_image: (segmentation, folder, stem, options) → files written, for layouts with files
+            per image; `stem` is the mirrored relative path without suffix.
+        write_dataset: (segmentations, file, options) → files written, for layouts with one file
+            for all images; written from the records once all images are done.
+        file_name: name of the one file of a layout that has one for all images, or "".
+        recognise: path → what it looks like in words, or None when it is something else.
+        open: (path, options) → its Source.
+    """
+
+    name: str
+    summary: str
+    loses: str = ""
+    write_image: Callable[[Segmentation, Path, str, WriteOptions], list[Path]] | None = None
+    write_dataset: Callable[[Iterable[Segmentation], Path, WriteOptions], list[Path]] | None = None
+    recognise: Callable[[Path], str | None] | None = None
+    open: Callable[[Path, ReadOptions], Source] | None = None
+    file_name: str = ""
+
+
+def size_lookup(options: ReadOptions) -> Callable[[str], tuple[int, int] | None]:
+    """Finds (height, width) in `options.image_sizes` by path, or by stem as suffixes differ."""
+    sizes = options.image_sizes
+    by_stem = {stem_of(path): size for path, size in sizes.items()}
+    return lambda key: sizes.get(key) or by_stem.get(stem_of(key)) or sizes.get(stem_of(key))
+
+
+def stem_of(key: str) -> str:
+    """An image key without the suffix of its last part: ``a/b.tar.png`` → ``a/b.tar``.
+
+    A page of a multi-page file has its number behind the stem: ``x.tif#page=2`` → ``x_page2``.
+    A key that ends in "/" is a folder that stands for an image, and has no suffix: ``a/b.c/`` →
+    ``a/b.c``.
+    """
+    if key.endswith("/"):
+        return key[:-1]
+    path, _, page = key.partition("#page=")
+    folder, _, name = path.rpartition("/")
+    stem = name.rpartition(".")[0] or name
+    stem = f"{stem}_page{page}" if page else stem
+    return f"{folder}/{stem}" if folder else stem
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file under a temporary name and rename it into place, so it is whole or absent.
+
+    The temporary name ends in ``.part`` and is removed when the block fails.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(_part_name(path.name))
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _part_name(name: str) -> str:
+    if len(name.encode()) <= 240:
+        return f".{name}.part"
+    return f".{hashlib.sha256(name.encode()).hexdigest()}.part"

@@ -1,0 +1,240 @@
+"""COCO results: one list of detections, as COCOeval's ``loadRes`` takes it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segcli.errors import InputError, MaskError
+from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, replacing
+from segcli.formats.sniff import load_json, only_json
+from segcli.masks.labels import rank_score, segments_of
+from segcli.masks.rle import from_coco, segment_from_rle, to_coco
+from segcli.records import ImageRef, LabelKind, Segment, Segmentation
+
+__all__ = ["CLASS_AGNOSTIC", "FORMAT", "ImageIds", "images_file"]
+
+CLASS_AGNOSTIC = 1
+"""The category of a proposal: COCO has no way to say none."""
+
+
+class ImageIds:
+    """COCO image ids: taken from the ground truth, or counted from 1.
+
+    Args:
+        known: id by file name, or None to count.
+    """
+
+    def __init__(self, known: Mapping[str, int] | None) -> None:
+        self._known = known
+        self._by_name: dict[str, list[int]] = {}
+        for path, number in (known or {}).items():
+            self._by_name.setdefault(path.rpartition("/")[2], []).append(number)
+        self._taken: dict[int, str] = {}
+
+    def find(self, path: str) -> int:
+        """The id of an image, by its path, or else by its file name alone.
+
+        Raises:
+            InputError: the ground truth does not have it, or has its name more than once.
+        """
+        if self._known is None:
+            return len(self._taken) + 1
+        if path in self._known:
+            return self._known[path]
+        found = self._by_name.get(path.rpartition("/")[2], [])
+        if len(found) != 1:
+            many = f"ids {', '.join(str(n) for n in sorted(found)[:5])}"
+            raise InputError(
+                f"{path}: has no image id in the ground truth",
+                why=f"its file name stands for {many}" if found else "no image there has its name",
+                fix="give the images the ground truth's file_name, or leave --gt out",
+            )
+        return found[0]
+
+    def assign(self, path: str) -> int:
+        """The id of the next image to be written, each used once.
+
+        Raises:
+            InputError: as `find`, or another image already has the id.
+        """
+        number = self.find(path)
+        if number in self._taken:
+            raise InputError(
+                f"{path} and {self._taken[number]} both have image id {number}",
+                why="two pictures stand for one image of the ground truth",
+            )
+        self._taken[number] = path
+        return number
+
+
+def images_file(path: Path) -> Path:
+    """The companion of a results file that says which image each id is: `x.images.json`."""
+    return path.with_name(f"{path.stem}.images.json")
+
+
+def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -> list[Path]:
+    ids = ImageIds(options.image_ids)
+    images: list[dict[str, Any]] = []
+    categories = {CLASS_AGNOSTIC: "object"}
+    with replacing(file) as out:
+        separator = b"[\n"
+        for result in results:
+            number = ids.assign(result.image.key)
+            images.append(image_record(result.image, number))
+            for segment in segments_of(result):
+                record = _detection(segment, number)
+                name = segment.category_name or categories.get(record["category_id"], "")
+                categories[record["category_id"]] = name
+                out.write(separator + dump(record))
+                separator = b",\n"
+        out.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
+    companion = images_file(file)
+    with replacing(companion) as out:
+        listed = [{"id": n, "name": name} for n, name in sorted(categories.items())]
+        out.write(dump({"images": images, "annotations": [], "categories": listed}) + b"\n")
+    return [file, companion]
+
+
+def image_record(image: ImageRef, number: int) -> dict[str, Any]:
+    """An entry of a COCO dataset's `images`."""
+    name = image.key.removesuffix("/")
+    return {"id": number, "file_name": name, "width": image.width, "height": image.height}
+
+
+def dump(value: Any) -> bytes:  # noqa: ANN401 (JSON)
+    """Compact JSON; NaN is refused."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8")
+
+
+def _detection(segment: Segment, image_id: int) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "category_id": CLASS_AGNOSTIC if segment.category is None else segment.category,
+        "segmentation": to_coco(segment.mask),
+        "score": rank_score(segment, 1.0),
+        "bbox": list(segment.box_xywh),
+    }
+
+
+class _Results(Source):
+    """Detections grouped by image."""
+
+    format = "coco"
+    kind: LabelKind = "instance"
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self._path = path
+        self._by_id: dict[int, list[dict[str, Any]]] = {}
+        for number, detection in _detections(path):
+            self._by_id.setdefault(number, []).append(detection)
+        names = dict(options.coco_names)
+        self._sizes: dict[str, tuple[int, int]] = dict(options.image_sizes)
+        companion = images_file(path)
+        if not names and companion.is_file():
+            for image in load_json(companion)["images"]:
+                names[image["id"]] = image["file_name"]
+                self._sizes[image["file_name"]] = image["height"], image["width"]
+        self._ids = self._name(names)
+        total = sum(len(found) for found in self._by_id.values())
+        origin = "named by id" if not names else "named by the ground truth's file names"
+        if not options.coco_names and names:
+            origin = f"named by {companion.name}"
+        self.description = (
+            f"{path}: COCO results, {total} detections in {len(self._by_id)} images, {origin}"
+        )
+
+    def _name(self, names: Mapping[int, str]) -> dict[str, int]:
+        if not names:
+            return {str(number): number for number in self._by_id}
+        unknown = sorted(set(self._by_id) - set(names))
+        if unknown:
+            raise InputError(
+                f"{self._path}: image id {unknown[0]} is not in the ground truth "
+                f"({len(unknown)} such ids)",
+                why="results and ground truth must come from the same COCO file",
+                fix="segcli predict IMAGES --format coco --gt INSTANCES.json",
+            )
+        return {
+            name: number
+            for number, name in names.items()
+            if number in self._by_id or name in self._sizes
+        }
+
+    def keys(self) -> Sequence[str]:
+        """File names where they are known, else image ids."""
+        return sorted(self._ids)
+
+    def read(self, key: str) -> Segmentation:
+        """One image's detections, best first."""
+        detections = self._by_id.get(self._ids[key], [])
+        size = self._sizes.get(key) or _size(f"{self._path}: {key}", detections)
+        segments = [self._segment(key, detection, size) for detection in detections]
+        segments.sort(key=rank_score, reverse=True)
+        image = ImageRef(path=key, height=size[0], width=size[1], source=str(self._path))
+        return Segmentation(image=image, segments=tuple(segments))
+
+    def _segment(self, key: str, detection: dict[str, Any], size: tuple[int, int]) -> Segment:
+        try:
+            rle = from_coco(detection["segmentation"], *size)
+            score, category = float(detection["score"]), int(detection["category_id"])
+        except MaskError as error:
+            raise MaskError(
+                f"{self._path}: {key}: {error.message}", why=error.why, fix=error.fix
+            ) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise MaskError(f"{self._path}: {key}: malformed", why=repr(error)) from error
+        return segment_from_rle(rle, score=score, category=category)
+
+
+def _detections(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    parsed = load_json(path)
+    if not isinstance(parsed, list):
+        raise InputError(f"{path}: is no COCO results file", why="results are a JSON list")
+    for index, detection in enumerate(parsed):
+        if not isinstance(detection, dict) or "image_id" not in detection:
+            raise InputError(f"{path}: entry {index} has no image_id")
+        if "segmentation" not in detection:
+            raise InputError(
+                f"{path}: entry {index} has no segmentation",
+                why="boxes or keypoints alone are no masks",
+            )
+        yield detection["image_id"], detection
+
+
+def _size(where: str, detections: list[dict[str, Any]]) -> tuple[int, int]:
+    for detection in detections:
+        coded = detection["segmentation"]
+        if isinstance(coded, dict) and len(size := coded.get("size", ())) == 2:
+            return int(size[0]), int(size[1])
+    raise MaskError(
+        f"{where}: the image size is unknown",
+        why="its detections are polygons, which do not say it",
+        fix="evaluate against a COCO dataset, which has the sizes",
+    )
+
+
+def _recognise(path: Path) -> str | None:
+    file = only_json(path, "results")
+    return f"COCO results ({file.name})" if file else None
+
+
+def _open(path: Path, options: ReadOptions) -> Source:
+    file = only_json(path, "results") or path
+    if not file.is_file():
+        raise InputError(f"{path}: holds no COCO results file, or several")
+    return _Results(file, options)
+
+
+FORMAT = Format(
+    name="coco",
+    summary="COCO results, one JSON that COCOeval loads, and which image each id is beside it",
+    loses="all but mask, box, category and score",
+    write_dataset=_write,
+    recognise=_recognise,
+    open=_open,
+    file_name="coco.json",
+)

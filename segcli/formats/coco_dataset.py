@@ -1,0 +1,202 @@
+"""A COCO dataset: images, annotations and categories in one JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from segcli.errors import InputError, MaskError
+from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, replacing
+from segcli.formats.coco import CLASS_AGNOSTIC, ImageIds, dump, image_record
+from segcli.formats.sniff import load_json, only_json
+from segcli.masks.labels import segments_of
+from segcli.masks.rle import from_coco, segment_from_rle, to_coco
+from segcli.records import ImageRef, LabelKind, Segment, Segmentation
+
+__all__ = ["FORMAT", "CocoDataset", "image_ids"]
+
+
+def image_ids(path: str | Path) -> dict[str, int]:
+    """Image id by file name, for results that COCOeval is to match with this ground truth.
+
+    Raises:
+        InputError: the file is missing or no COCO dataset, or two images have one file name.
+    """
+    images = _images(Path(path), _load(Path(path)))
+    return {name: int(image["id"]) for name, image in images.items()}
+
+
+def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -> list[Path]:
+    ids = ImageIds(options.image_ids)
+    images: list[dict[str, Any]] = []
+    categories: dict[int, str] = {}
+    count = 0
+    with replacing(file) as out:
+        out.write(b'{"info":{"description":"segcli"},"licenses":[],"annotations":[')
+        for result in results:
+            number = ids.assign(result.image.key)
+            images.append(image_record(result.image, number))
+            categories.update(result.categories)
+            for segment in segments_of(result):
+                record = _annotation(segment, number, count + 1)
+                out.write((b",\n" if count else b"\n") + dump(record))
+                count += 1
+                name = segment.category_name or categories.get(record["category_id"])
+                categories[record["category_id"]] = name or _default_name(segment)
+        listed = [{"id": n, "name": name} for n, name in sorted(categories.items())]
+        out.write(b'\n],"images":' + dump(images) + b',"categories":' + dump(listed) + b"}\n")
+    return [file]
+
+
+def _default_name(segment: Segment) -> str:
+    return "object" if segment.category is None else str(segment.category)
+
+
+def _annotation(segment: Segment, image_id: int, number: int) -> dict[str, Any]:
+    record = {
+        "id": number,
+        "image_id": image_id,
+        "category_id": CLASS_AGNOSTIC if segment.category is None else segment.category,
+        "segmentation": to_coco(segment.mask),
+        "area": segment.area,
+        "bbox": list(segment.box_xywh),
+        "iscrowd": int(segment.iscrowd),
+    }
+    if segment.score is not None:
+        record["score"] = segment.score
+    return record
+
+
+class CocoDataset(Source):
+    """Annotations grouped by image.
+
+    Attributes:
+        names: file name by image id, for results that refer to this dataset (`ReadOptions`).
+        sizes: (height, width) by file name, for formats that store no size (`ReadOptions`).
+        categories: category name by id.
+    """
+
+    format = "coco-dataset"
+    kind: LabelKind = "instance"
+
+    def __init__(self, path: Path) -> None:
+        parsed = _load(path)
+        self._path = path
+        self._images = _images(path, parsed)
+        self.names = {int(image["id"]): name for name, image in self._images.items()}
+        self.sizes = {n: (int(i["height"]), int(i["width"])) for n, i in self._images.items()}
+        self.categories = _categories(path, parsed)
+        self._by_id: dict[int, list[dict[str, Any]]] = {}
+        for annotation in parsed["annotations"]:
+            self._by_id.setdefault(self._image_of(annotation), []).append(annotation)
+        crowd = sum(bool(a.get("iscrowd")) for a in parsed["annotations"])
+        self.description = (
+            f"{path}: COCO dataset, {len(parsed['annotations'])} annotations ({crowd} crowd) of "
+            f"{len(self.categories)} categories in {len(self._images)} images"
+        )
+
+    def _image_of(self, annotation: Any) -> int:  # noqa: ANN401 (parsed JSON)
+        number = annotation.get("image_id") if isinstance(annotation, dict) else None
+        if number not in self.names:
+            raise InputError(f"{self._path}: an annotation names the unknown image id {number}")
+        assert isinstance(number, int)
+        return number
+
+    def keys(self) -> Sequence[str]:
+        """File names of all images, those without annotations too."""
+        return sorted(self._images)
+
+    def read(self, key: str) -> Segmentation:
+        """One image's annotations in the file's order.
+
+        A segment's `id` is the annotation's id, and its `area` the area that is annotated (COCO
+        sorts objects into small, medium and large by it), which polygons make fractional.
+        """
+        height, width = self.sizes[key]
+        annotations = self._by_id.get(int(self._images[key]["id"]), [])
+        segments = tuple(self._segment(key, a, height, width) for a in annotations)
+        return Segmentation(
+            image=ImageRef(path=key, height=height, width=width, source=str(self._path)),
+            segments=segments,
+            categories=dict(self.categories),
+        )
+
+    def _segment(self, key: str, annotation: dict[str, Any], height: int, width: int) -> Segment:
+        where = f"{self._path}: {key}: annotation {annotation.get('id')}"
+        try:
+            category = int(annotation["category_id"])
+            segment = segment_from_rle(
+                from_coco(annotation["segmentation"], height, width),
+                score=annotation.get("score"),
+                category=category,
+                category_name=self.categories.get(category),
+                id=annotation.get("id"),
+                iscrowd=bool(annotation.get("iscrowd", 0)),
+            )
+        except MaskError as error:
+            raise MaskError(f"{where}: {error.message}", why=error.why, fix=error.fix) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise MaskError(f"{where}: malformed", why=repr(error)) from error
+        return replace(segment, area=annotation.get("area", segment.area))
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    parsed = load_json(path)
+    missing = [k for k in ("images", "annotations") if k not in parsed]
+    if not isinstance(parsed, dict) or missing:
+        raise InputError(
+            f"{path}: is no COCO dataset",
+            why=f"it has no {' and no '.join(missing)}",
+            fix="a COCO dataset is an object with images, annotations and categories",
+        )
+    if any("segments_info" in a for a in parsed["annotations"][:1]):
+        raise InputError(
+            f"{path}: is a COCO panoptic file, which is not read yet",
+            fix="convert it to a COCO instance dataset first",
+        )
+    return parsed
+
+
+def _images(path: Path, parsed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    images: dict[str, dict[str, Any]] = {}
+    for image in parsed["images"]:
+        try:
+            name, _ = str(image["file_name"]), (int(image["id"]), image["height"], image["width"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: a malformed image: {image}", why=repr(error)) from error
+        if name in images:
+            raise InputError(f"{path}: two images have the file name {name}")
+        images[name] = image
+    return images
+
+
+def _categories(path: Path, parsed: dict[str, Any]) -> dict[int, str]:
+    try:
+        return {int(c["id"]): str(c["name"]) for c in parsed.get("categories", [])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: a malformed category", why=repr(error)) from error
+
+
+def _recognise(path: Path) -> str | None:
+    file = only_json(path, "dataset")
+    return f"a COCO dataset ({file.name})" if file else None
+
+
+def _open(path: Path, options: ReadOptions) -> Source:
+    del options
+    return CocoDataset(only_json(path, "dataset") or path)
+
+
+FORMAT = Format(
+    name="coco-dataset",
+    summary="COCO dataset, one JSON of images, annotations and categories",
+    loses="predicted IoU, stability, point and crop of each segment",
+    write_dataset=_write,
+    recognise=_recognise,
+    open=_open,
+    file_name="coco-dataset.json",
+)

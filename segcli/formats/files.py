@@ -1,0 +1,217 @@
+"""Files of a source: which count, and what the pictures and arrays among them hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+from segcli.errors import InputError, MaskError
+
+__all__ = [
+    "ARRAYS",
+    "LOSSY",
+    "PICTURES",
+    "PhotographError",
+    "Raster",
+    "files_below",
+    "photographs_beside",
+    "raster_files",
+    "read_raster",
+    "spread",
+]
+
+LOSSY = frozenset({".jpg", ".jpeg"})
+PICTURES = frozenset({".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm"}) | LOSSY
+ARRAYS = frozenset({".npy", ".npz"})
+_FEW_BITS = {"L;2": 85, "L;4": 17}
+_MODES = {"1": "1-bit", "L": "8-bit grey", "P": "palette", "I": "32-bit", "F": "float"}
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """One decoded mask file.
+
+    Attributes:
+        values: (H, W) bools or integers as stored: palette indices, never colours.
+        mode: how the file stores them, in words: ``1-bit``, ``8-bit grey``, ``palette``,
+            ``16-bit``, ``32-bit``, ``alpha`` or ``array``.
+        lossy: True for a JPEG, whose values are not what was saved.
+    """
+
+    values: npt.NDArray[Any]
+    mode: str
+    lossy: bool = False
+
+
+class PhotographError(MaskError):
+    """A picture that is no mask: it has colours, or the greys of a photograph."""
+
+
+def files_below(root: Path) -> Iterator[str]:
+    """Relative paths, with "/" and sorted, of all files below a folder, hidden ones left out."""
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(n for n in names if not n.startswith(".") and n != "__MACOSX")
+        below = Path(folder).relative_to(root).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        yield from (
+            prefix + name
+            for name in sorted(files)
+            if not name.startswith(".") and not name.endswith(".part")
+        )
+
+
+def raster_files(root: Path) -> list[str]:
+    """Relative paths of the mask files below a folder, or the name of the one file given.
+
+    JPEGs beside files of other kinds are photographs, not masks, and are left out.
+    """
+    names: Iterable[str] = files_below(root) if root.is_dir() else [root.name]
+    found = sorted(n for n in names if _suffix(n) in PICTURES or _suffix(n) in ARRAYS)
+    return _without_photographs(found) or found
+
+
+def _without_photographs(names: list[str]) -> list[str]:
+    return [name for name in names if _suffix(name) not in LOSSY]
+
+
+def photographs_beside(root: Path) -> int:
+    """How many JPEGs `raster_files` leaves out."""
+    names = [n for n in files_below(root) if _suffix(n) in LOSSY] if root.is_dir() else []
+    return 0 if not names or _suffix(raster_files(root)[0]) in LOSSY else len(names)
+
+
+def spread(names: list[str], most: int) -> list[str]:
+    """At most `most` names, evenly spread over the list."""
+    if len(names) <= most:
+        return names
+    return [names[i * (len(names) - 1) // (most - 1)] for i in range(most)]
+
+
+def read_raster(path: Path) -> Raster:
+    """Decode one mask file.
+
+    Args:
+        path: a picture with one channel (or three equal ones, or a mask in its alpha channel), or
+            one array in .npy or .npz.
+
+    Raises:
+        MaskError: the file is damaged, has colours, or is no (H, W) map of integers.
+    """
+    try:
+        return _read_array(path) if _suffix(path.name) in ARRAYS else _read_picture(path)
+    except MaskError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        raise MaskError(f"{path}: cannot be decoded", why=f"{error}") from error
+
+
+def _read_array(path: Path) -> Raster:
+    loaded = np.load(path, allow_pickle=False)
+    if not isinstance(loaded, np.ndarray):
+        with loaded:
+            if len(loaded.files) != 1:
+                raise MaskError(
+                    f"{path}: holds {len(loaded.files)} arrays ({', '.join(loaded.files)})",
+                    why="a mask file holds one (H, W) array",
+                    fix="numpy.savez(path, mask=array)",
+                )
+            loaded = loaded[loaded.files[0]]
+    if loaded.ndim == 3 and 1 in (loaded.shape[0], loaded.shape[-1]):
+        loaded = loaded[0] if loaded.shape[0] == 1 else loaded[..., 0]
+    return Raster(_whole(path, loaded), "1-bit" if loaded.dtype == bool else "array")
+
+
+def _read_picture(path: Path) -> Raster:
+    with Image.open(path) as picture:
+        _check_upright(path, picture)
+        if getattr(picture, "n_frames", 1) > 1:
+            raise MaskError(
+                f"{path}: holds {picture.n_frames} pages",  # type: ignore[attr-defined]
+                why="a mask file belongs to one image",
+                fix="save each page as its own file",
+            )
+        mode = picture.mode
+        few_bits = _few_bits(picture)
+        values: npt.NDArray[Any] = np.asarray(picture)
+    if values.ndim == 3:
+        values, words = _one_channel(path, values, mode)
+    else:
+        words = "16-bit" if mode.startswith("I;16") else _MODES.get(mode, mode)
+    if few_bits > 1:
+        values = values // few_bits
+    lossy = _suffix(path.name) in LOSSY
+    return Raster(_whole(path, values), words, lossy)
+
+
+def _few_bits(picture: ImageFile.ImageFile) -> int:
+    """What Pillow multiplies greys of 2 and 4 bits by, to fill 8 bits; labels must not be."""
+    tile = picture.tile[0] if picture.tile else None
+    args = tile[3] if tile else None
+    raw = args[0] if isinstance(args, tuple) and args else args
+    return _FEW_BITS.get(raw, 1) if isinstance(raw, str) else 1
+
+
+def _check_upright(path: Path, picture: Image.Image) -> None:
+    tags = getattr(picture, "tag_v2", None)
+    if tags is not None:
+        orientation = tags.get(274, 1)
+    else:
+        orientation = picture.getexif().get(274, 1) if "exif" in picture.info else 1
+    if orientation not in (0, 1):
+        raise MaskError(
+            f"{path}: has EXIF orientation {orientation}",
+            why="whether its pixels are already upright cannot be known, and no score would tell",
+            fix="save the mask upright and without EXIF (exiftool -Orientation= FILE)",
+        )
+
+
+def _one_channel(path: Path, values: npt.NDArray[Any], mode: str) -> tuple[npt.NDArray[Any], str]:
+    colours, alpha = values, None
+    if mode in ("RGBA", "LA", "PA"):
+        colours, alpha = values[..., :-1], values[..., -1]
+    opaque = alpha is None or bool((alpha == 255).all())
+    first = colours[..., 0]
+    if alpha is not None and not opaque and bool((colours == colours[0, 0]).all()):
+        return alpha, "alpha"
+    if opaque and mode == "PA":
+        return first, "palette"
+    if opaque and mode != "CMYK" and bool((colours == first[..., None]).all()):
+        # Grey in three channels is how some tools save binary masks; label maps are not saved so.
+        top = int(first.max())
+        if mode == "LA" or np.count_nonzero(first == top) + np.count_nonzero(first == 0) >= (
+            first.size
+        ):
+            return np.ascontiguousarray(first), "8-bit grey"
+    raise PhotographError(
+        f"{path}: is a colour picture ({mode})",
+        why="a label map has one channel; which class a colour stands for is nowhere stated",
+        fix="save masks with one channel (grey, 16-bit or palette PNG), or one file per object",
+    )
+
+
+def _whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if values.ndim != 2 or values.size == 0:
+        raise MaskError(f"{path}: has shape {values.shape}", why="a mask has two axes (H, W)")
+    if values.dtype.kind in "bui":
+        return values
+    if values.dtype.kind == "f" and bool(
+        (np.abs(values) < 2**53).all() & (values == np.rint(values)).all()
+    ):
+        return values.astype(np.int64)
+    raise MaskError(
+        f"{path}: holds {values.dtype} values that are not whole numbers",
+        why="labels are integers; probabilities need a threshold first",
+    )
+
+
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()

@@ -1,0 +1,86 @@
+"""Layouts with a folder per image: told from folders of label maps by names alone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from segcli.formats.files import PICTURES, files_below
+
+__all__ = ["COLUMNS", "METADATA", "amg_folders", "folder_name", "object_folders", "owns_folder"]
+
+METADATA = "metadata.csv"
+COLUMNS = (
+    "id",
+    "area",
+    "bbox_x0",
+    "bbox_y0",
+    "bbox_w",
+    "bbox_h",
+    "point_input_x",
+    "point_input_y",
+    "predicted_iou",
+    "stability_score",
+    "crop_box_x0",
+    "crop_box_y0",
+    "crop_box_w",
+    "crop_box_h",
+)
+_NUMBER = re.compile(r"\d{4,}\.png")
+
+
+def folder_name(root: Path, below: str) -> str:
+    """The key of a folder: its path below the root, or its own name if it is the root, and "/"."""
+    return f"{below or root.resolve().name}/"
+
+
+def amg_folders(root: Path) -> list[str]:
+    """Folders below `root` ("" is itself) that hold a metadata.csv with Meta's header."""
+    found = [n for n in files_below(root) if n.rpartition("/")[2] == METADATA]
+    return sorted(n.rpartition("/")[0] for n in found if _has_header(root / n))
+
+
+def _has_header(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.readline(400).decode("utf-8", "replace").strip() == ",".join(COLUMNS)
+
+
+def object_folders(root: Path) -> dict[str, list[str]]:
+    """Mask files by image folder, for layouts with one file per object.
+
+    Two layouts count: `<image>/0000.png, 0001.png, …` without a gap (at least four digits, as
+    segcli writes them), and `<image>/masks/*.png` with at most one picture beside it in
+    `<image>/images` (the nuclei challenge). Anything else gives an empty dictionary.
+    """
+    by_folder: dict[str, list[str]] = {}
+    for name in files_below(root):
+        if Path(name).suffix.lower() in PICTURES:
+            by_folder.setdefault(name.rpartition("/")[0], []).append(name)
+    nested = _masks_folders(by_folder)
+    if nested:
+        return nested
+    return by_folder if by_folder and all(_is_numbered(f) for f in by_folder.values()) else {}
+
+
+def _masks_folders(by_folder: dict[str, list[str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for folder, names in by_folder.items():
+        image, _, last = folder.rpartition("/")
+        if last == "masks" and image and len(by_folder.get(f"{image}/images", ())) <= 1:
+            found[image] = names
+    images = {f"{image}/images" for image in found} | {f"{image}/masks" for image in found}
+    return found if found and not set(by_folder) - images else {}
+
+
+def _is_numbered(names: list[str]) -> bool:
+    parts = [name.rpartition("/") for name in names]
+    if not all(folder and _NUMBER.fullmatch(name) for folder, _, name in parts):
+        return False
+    numbers = sorted(int(name[:-4]) for _, _, name in parts)
+    canonical = all(name == f"{int(name[:-4]):04d}.png" for _, _, name in parts)
+    return canonical and numbers == list(range(len(numbers)))
+
+
+def owns_folder(root: Path) -> bool:
+    """Whether the pictures below `root` are parts of images, not masks of whole images."""
+    return bool(amg_folders(root) or object_folders(root))

@@ -1,0 +1,73 @@
+"""What the values of a folder of mask pictures mean: binary, semantic or instance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from segcli.formats.survey import Survey
+from segcli.records import LabelKind
+
+__all__ = ["Verdict", "judge"]
+
+_BINARY = ({0, 1}, {0, 255}, {0, 65535})
+_NARROW = ("1-bit", "8-bit grey", "palette", "alpha")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What label values mean, and the reason in words."""
+
+    kind: LabelKind
+    why: str
+
+
+def judge(surveys: Sequence[Survey], ignore_index: int | None = None) -> Verdict:
+    """Decide what the values of a set of mask files mean.
+
+    Args:
+        surveys: a sample of the files.
+        ignore_index: a value that does not count.
+    """
+    values = [set(s.values) - {ignore_index} for s in surveys]
+    if reason := _binary_reason(surveys, values):
+        return Verdict("binary", reason)
+    modes = [s.mode for s in surveys]
+    if "palette" in modes:
+        return Verdict("semantic", "palette pictures hold class indices")
+    if any(mode not in _NARROW for mode in modes):
+        return Verdict("instance", "more than 8 bits, as object ids need")
+    return _judge_grey(surveys, values)
+
+
+def _binary_reason(surveys: Sequence[Survey], values: list[set[int]]) -> str:
+    plain = [_is_binary(s.mode, v) for s, v in zip(surveys, values, strict=True)]
+    shaded = sum(s.shaded for s in surveys)
+    if not all(p or s.shaded for p, s in zip(plain, surveys, strict=True)):
+        return ""
+    union = set().union(*values)
+    if all(s.mode not in _NARROW for s in surveys) and not union - {0}:
+        return ""
+    if shaded:
+        return f"{shaded} of {len(surveys)} sampled files have in-between greys, an error each"
+    return f"the only values are {', '.join(str(v) for v in sorted(union))}"
+
+
+def _is_binary(mode: str, values: set[int]) -> bool:
+    allowed = _BINARY[:2] if mode in (*_NARROW, "array") else _BINARY[1:]
+    return any(values <= pair for pair in allowed)
+
+
+def _judge_grey(surveys: Sequence[Survey], values: list[set[int]]) -> Verdict:
+    """Tell 8-bit instance ids from 8-bit class ids: objects are of one piece and vary in number."""
+    used = [v - {0, 255} for v in values]
+    many = [(s, v) for s, v in zip(surveys, used, strict=True) if v]
+    pieces = sum(s.one_piece * len(v) for s, v in many)
+    labels = sum(len(v) for _, v in many)
+    whole = labels > 0 and pieces >= 0.95 * labels
+    varies = len(many) == 1 or len({len(v) for _, v in many}) > 1
+    contiguous = sum(max(v) == len(v) for _, v in many) >= 0.9 * len(many)
+    if whole and varies and (contiguous or labels >= 8 * len(many)):
+        return Verdict("instance", "each value is one connected piece, and their number varies")
+    why = "the same values in each file" if not varies else "values are not numbered objects"
+    return Verdict("semantic", why if whole else "values recur in separate pieces")

@@ -1,0 +1,259 @@
+"""segcli's own format: one JSON record a line, one line an image.
+
+The same record goes to ``segments.ndjson`` and down a pipe. It holds no time and no machine, so
+the same input and settings give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from segcli.errors import InputError, MaskError
+from segcli.formats.base import Format, ReadOptions, Source
+from segcli.masks.rle import from_coco, segment_from_rle, to_coco
+from segcli.records import ImageRef, LabelKind, Segment, Segmentation
+
+__all__ = [
+    "FILE_NAME",
+    "FORMAT",
+    "SCHEMA",
+    "StreamSource",
+    "from_record",
+    "parse_line",
+    "to_line",
+    "to_record",
+]
+
+SCHEMA = "segcli.image/1"
+FILE_NAME = "segments.ndjson"
+_HEAD = b'{"schema":"segcli.'
+_SEGMENT_OPTIONAL = ("category", "category_name", "id")
+
+
+def to_record(result: Segmentation) -> dict[str, Any]:
+    """The JSON record of one image that was segmented."""
+    image = result.image
+    return {
+        "schema": SCHEMA,
+        "status": "ok",
+        "path": image.path,
+        "page": image.page,
+        "source": image.source,
+        "bytes": image.size_bytes,
+        "width": image.width,
+        "height": image.height,
+        "exif_orientation": image.exif_orientation,
+        "conversion": image.conversion,
+        "model": result.model,
+        "segments": [_segment_record(s) for s in result.segments],
+    }
+
+
+def to_line(record: dict[str, Any]) -> str:
+    """One line of NDJSON, with its newline.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    return json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
+def parse_line(line: str | bytes, where: str) -> dict[str, Any]:
+    """Parse one line.
+
+    Raises:
+        InputError: it is not a record of ours.
+    """
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where}: not JSON", why=str(error)) from error
+    if not isinstance(record, dict) or not str(record.get("schema", "")).startswith("segcli."):
+        raise InputError(
+            f"{where}: not a segcli record",
+            why="each line is a JSON object whose schema starts with 'segcli.'",
+            fix="segcli predict IMAGES -o - | segcli eval - GT",
+        )
+    return record
+
+
+def from_record(record: dict[str, Any]) -> Segmentation:
+    """The Segmentation of a record with status "ok".
+
+    Raises:
+        MaskError: a field is missing or a mask does not have the image's size.
+    """
+    try:
+        height, width = int(record["height"]), int(record["width"])
+        image = ImageRef(
+            path=record["path"],
+            height=height,
+            width=width,
+            source=record.get("source") or "",
+            page=record.get("page"),
+            size_bytes=record.get("bytes"),
+            exif_orientation=record.get("exif_orientation"),
+            conversion=record.get("conversion"),
+        )
+        segments = tuple(_segment(s, height, width) for s in record["segments"])
+    except MaskError as error:
+        where = record.get("path", "a record")
+        raise MaskError(f"{where}: {error.message}", why=error.why, fix=error.fix) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise MaskError(f"{record.get('path', 'a record')}: malformed", why=repr(error)) from error
+    return Segmentation(image=image, segments=segments, model=record.get("model") or "")
+
+
+def _segment_record(segment: Segment) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "segmentation": to_coco(segment.mask),
+        "area": segment.area,
+        "bbox": list(segment.box_xywh),
+        "score": segment.score,
+        "predicted_iou": segment.predicted_iou,
+        "stability_score": segment.stability_score,
+        "point": list(segment.point_xy) if segment.point_xy else None,
+        "crop_box": list(segment.crop_box_xywh) if segment.crop_box_xywh else None,
+    }
+    for name in _SEGMENT_OPTIONAL:
+        if (value := getattr(segment, name)) is not None:
+            record[name] = value
+    if segment.iscrowd:
+        record["iscrowd"] = True
+    return record
+
+
+def _segment(record: dict[str, Any], height: int, width: int) -> Segment:
+    point, crop = record.get("point"), record.get("crop_box")
+    return segment_from_rle(
+        from_coco(record["segmentation"], height, width),
+        score=record.get("score"),
+        category=record.get("category"),
+        category_name=record.get("category_name"),
+        predicted_iou=record.get("predicted_iou"),
+        stability_score=record.get("stability_score"),
+        point_xy=(point[0], point[1]) if point else None,
+        crop_box_xywh=tuple(crop) if crop else None,
+        id=record.get("id"),
+        iscrowd=bool(record.get("iscrowd", False)),
+    )
+
+
+class StreamSource(Source):
+    """Records read once, in order, from a pipe or file: one image in memory at a time."""
+
+    format = "ndjson"
+    kind: LabelKind = "instance"
+
+    def __init__(self, lines: Iterable[bytes], name: str) -> None:
+        self.description = f"{name}: segcli records (one JSON line an image), segments"
+        self.failed: list[str] = []
+        self._lines = lines
+        self._name = name
+
+    def keys(self) -> Sequence[str]:
+        """A stream cannot be listed.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"{self._name}: a stream is read once and cannot be listed")
+
+    def read(self, key: str) -> Segmentation:
+        """A stream has no random access.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"{self._name}: a stream cannot be searched for {key}")
+
+    def __iter__(self) -> Iterator[tuple[str, Segmentation]]:
+        """Every image that was segmented; paths of error records gather in `failed`."""
+        for number, line in enumerate(self._lines, start=1):
+            if not line.strip():
+                continue
+            record = parse_line(line, f"{self._name} line {number}")
+            if record.get("status") == "error":
+                self.failed.append(str(record.get("path", "")))
+            elif record["schema"] == SCHEMA:
+                result = from_record(record)
+                yield result.image.key, result
+
+
+class _FileSource(Source):
+    """``segments.ndjson`` with random access: a first pass notes where each record starts."""
+
+    format = "ndjson"
+    kind: LabelKind = "instance"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.failed: list[str] = []
+        self._offsets = self._scan()
+        self.description = f"{path}: segcli records, segments of {len(self._offsets)} images"
+
+    def _scan(self) -> dict[str, int]:
+        offsets: dict[str, int] = {}
+        with self._path.open("rb") as file:
+            offset = 0
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    record = parse_line(line, f"{self._path} line {number}")
+                    key = _key(record)
+                    if record.get("status") == "error":
+                        self.failed.append(key)
+                    elif record["schema"] == SCHEMA:
+                        offsets[key] = offset
+                offset += len(line)
+        return offsets
+
+    def keys(self) -> Sequence[str]:
+        return sorted(self._offsets)
+
+    def read(self, key: str) -> Segmentation:
+        with self._path.open("rb") as file:
+            file.seek(self._offsets[key])
+            return from_record(json.loads(file.readline()))
+
+
+def _key(record: dict[str, Any]) -> str:
+    path, page = str(record.get("path", "")), record.get("page")
+    return path if page is None else f"{path}#page={page}"
+
+
+def _records_file(path: Path) -> Path | None:
+    candidate = path / FILE_NAME if path.is_dir() else path
+    if not candidate.is_file():
+        return None
+    with candidate.open("rb") as file:
+        head = file.read(len(_HEAD))
+    return candidate if head == _HEAD or candidate.suffix in (".ndjson", ".jsonl") else None
+
+
+def _recognise(path: Path) -> str | None:
+    return "segcli records" if _records_file(path) else None
+
+
+def _open(path: Path, options: ReadOptions) -> Source:
+    del options
+    file = _records_file(path)
+    if file is None:
+        raise InputError(f"{path}: holds no {FILE_NAME}")
+    return _FileSource(file)
+
+
+def stdin_source(stream: IO[bytes] | None = None) -> StreamSource:
+    """Records from standard input, or from the binary stream given."""
+    return StreamSource(stream or sys.stdin.buffer, "standard input")
+
+
+FORMAT = Format(
+    name="ndjson",
+    summary="segcli's own records, one JSON line an image: everything, lossless",
+    recognise=_recognise,
+    open=_open,
+)

@@ -1,0 +1,258 @@
+"""COCO run-length encoding, and what can be read off it without decoding.
+
+Encoding, decoding and rasterising are hotcoco's (byte-identical with pycocotools); this module is
+the only place that calls them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from hotcoco import mask as _coco
+
+from segcli.errors import MaskError
+from segcli.records import RLE, Segment
+
+__all__ = [
+    "BoolMask",
+    "Positions",
+    "decode",
+    "encode",
+    "encode_runs",
+    "from_coco",
+    "from_polygons",
+    "merge",
+    "runs",
+    "segment_from_mask",
+    "segment_from_rle",
+    "to_coco",
+]
+
+BoolMask = npt.NDArray[np.bool_]
+Positions = npt.NDArray[np.int64]
+_NO_RUNS = np.zeros(0, dtype=np.int64)
+
+
+def encode(mask: npt.NDArray[Any]) -> RLE:
+    """Encode one (H, W) mask of bool, uint8 or any number (non-zero = inside)."""
+    if mask.ndim != 2:
+        raise ValueError(f"a mask has two axes (H, W), got shape {mask.shape}")
+    height, width = mask.shape
+    if mask.size == 0:
+        return RLE(height, width, "")
+    counts: bytes = _coco.encode(np.asfortranarray(mask, dtype=bool))["counts"]
+    return RLE(height, width, counts.decode("ascii"))
+
+
+def decode(rle: RLE) -> BoolMask:
+    """Decode to a boolean (H, W) mask.
+
+    Raises:
+        MaskError: the counts are damaged.
+    """
+    try:
+        decoded: npt.NDArray[np.uint8] = _coco.decode(to_coco(rle))
+    except ValueError as error:
+        raise _damaged(rle, str(error)) from error
+    return decoded.astype(bool, order="C")
+
+
+def encode_runs(starts: Positions, stops: Positions, height: int, width: int) -> RLE:
+    """Encode a mask given as its runs, without ever making it dense.
+
+    Args:
+        starts: (R,) first positions of the runs in column-major order (y + H * x), ascending.
+        stops: (R,) positions behind their ends; no run touches the next.
+        height: rows of the mask.
+        width: columns of the mask.
+    """
+    edges = np.empty(2 * len(starts) + 2, dtype=np.int64)
+    edges[0], edges[-1] = 0, height * width
+    edges[1:-1:2], edges[2:-1:2] = starts, stops
+    counts = np.diff(edges)
+    if counts[-1] == 0 and len(counts) > 1:
+        counts = counts[:-1]
+    coded = _coco.rle_to_string({"size": [height, width], "counts": counts})
+    return RLE(height, width, _text(coded if isinstance(coded, (str, bytes)) else coded["counts"]))
+
+
+def runs(rle: RLE) -> tuple[Positions, Positions]:
+    """The runs of a mask, read from its counts without decoding it.
+
+    Returns:
+        starts and stops, each (R,) int64: positions in column-major order (y + H * x), half-open.
+
+    Raises:
+        MaskError: the counts are damaged, or do not cover the mask.
+    """
+    counts = _counts(rle)
+    edges = np.cumsum(counts)
+    total = int(edges[-1]) if len(edges) else 0
+    if total != rle.height * rle.width or (len(counts) and int(counts.min()) < 0):
+        raise _damaged(rle, f"its runs cover {total} pixels")
+    return edges[:-1:2], edges[1::2]
+
+
+def _counts(rle: RLE) -> Positions:
+    """Run lengths from COCO's string: 5 bits a character, and differences from the third on."""
+    coded = np.frombuffer(rle.counts.encode("latin-1", "replace"), dtype=np.uint8)
+    digits = coded.astype(np.int64) - 48
+    last = np.flatnonzero((digits & 0x20) == 0)
+    if len(digits) == 0:
+        return _NO_RUNS
+    lengths = np.diff(last, prepend=-1)
+    bad = len(last) == 0 or last[-1] != len(digits) - 1 or int(lengths.max()) > 8
+    if bad or int(digits.min()) < 0 or int(digits.max()) > 63:
+        raise _damaged(rle, "its characters are not COCO's")
+    first = last - lengths + 1
+    place = np.arange(len(digits)) - np.repeat(first, lengths)
+    values = np.add.reduceat((digits & 0x1F) << (5 * place), first)
+    values -= np.where(digits[last] & 0x10, np.int64(1) << (5 * lengths), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values
+
+
+def _damaged(rle: RLE, why: str) -> MaskError:
+    return MaskError(f"damaged RLE of {rle.width}x{rle.height} pixels", why=why)
+
+
+def to_coco(rle: RLE) -> dict[str, Any]:
+    """The dictionary that COCO tools take: ``{"size": [H, W], "counts": str}``."""
+    return {"size": [rle.height, rle.width], "counts": rle.counts}
+
+
+def from_coco(segmentation: Any, height: int, width: int) -> RLE:  # noqa: ANN401 (parsed JSON)
+    """Read any COCO ``segmentation``: compressed or uncompressed RLE, or a list of polygons.
+
+    Args:
+        segmentation: the parsed JSON value.
+        height: rows of the image.
+        width: columns of the image.
+
+    Raises:
+        MaskError: the value is none of the three, or its size is not the image's.
+    """
+    if isinstance(segmentation, list):
+        return from_polygons(segmentation, height, width)
+    try:
+        rows, columns = (int(n) for n in segmentation["size"])
+        counts = segmentation["counts"]
+    except (TypeError, KeyError, ValueError) as error:
+        raise MaskError(
+            "a COCO segmentation is neither a polygon list nor an RLE", why=repr(error)
+        ) from error
+    if (rows, columns) != (height, width):
+        raise MaskError(
+            f"an RLE of {columns}x{rows} pixels belongs to an image of {width}x{height}",
+            why="masks are compared pixel by pixel, so both must have the image's size",
+            fix="save masks at the size of the original image, not of the model's input",
+        )
+    if isinstance(counts, list):
+        return _from_counts(counts, height, width)
+    if not isinstance(counts, (str, bytes)):
+        raise MaskError(f"RLE counts are a {type(counts).__name__}, not a string or a list")
+    return _checked(RLE(height, width, _text(counts)))
+
+
+def _checked(rle: RLE) -> RLE:
+    """The RLE itself, if its counts cover the mask.
+
+    The union with an empty mask is the same string exactly when the counts are whole and in their
+    usual form: much quicker than adding them up, which is left for the others.
+    """
+    coded = to_coco(rle)
+    empty = encode_runs(_NO_RUNS, _NO_RUNS, rle.height, rle.width)
+    try:
+        same = _text(_coco.merge([coded, to_coco(empty)])["counts"]) == rle.counts
+    except ValueError as error:
+        raise _damaged(rle, str(error)) from error
+    if not same:
+        runs(rle)
+    return rle
+
+
+def _from_counts(counts: list[Any], height: int, width: int) -> RLE:
+    try:
+        lengths = np.asarray(counts, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MaskError("uncompressed RLE counts are no list of integers") from error
+    if lengths.ndim != 1 or bool((lengths < 0).any()) or int(lengths.sum()) != height * width:
+        raise MaskError(f"an uncompressed RLE does not cover its {width}x{height} pixels")
+    edges = np.cumsum(lengths)
+    starts, stops = edges[:-1:2], edges[1::2]
+    filled = stops > starts
+    return _encode_touching(starts[filled], stops[filled], height, width)
+
+
+def _encode_touching(starts: Positions, stops: Positions, height: int, width: int) -> RLE:
+    """As `encode_runs`, for runs that may touch."""
+    apart = starts[1:] != stops[:-1]
+    first = np.concatenate((np.ones(min(len(starts), 1), dtype=bool), apart))
+    last = np.concatenate((apart, np.ones(min(len(starts), 1), dtype=bool)))
+    return encode_runs(starts[first], stops[last], height, width)
+
+
+def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> RLE:
+    """Rasterise polygons as COCO does and take their union.
+
+    Args:
+        polygons: each a flat list x0, y0, x1, y1, … in pixels; one of fewer than three points
+            covers nothing.
+        height: rows of the image.
+        width: columns of the image.
+
+    Raises:
+        MaskError: a polygon is no flat list of finite numbers, or has an odd number of them.
+    """
+    try:
+        usable = [[float(v) for v in polygon] for polygon in polygons if len(polygon) >= 6]
+    except (TypeError, ValueError) as error:
+        raise MaskError("a polygon is no flat list of numbers", why=str(error)) from error
+    if not all(len(p) % 2 == 0 and np.isfinite(p).all() for p in usable):
+        raise MaskError("a polygon has an odd number of coordinates, or one that is not finite")
+    if not usable:
+        return encode(np.zeros((height, width), dtype=bool))
+    parts = [_coco.frPyObjects([polygon], height, width)[0] for polygon in usable]
+    return RLE(height, width, _text(_coco.merge(parts)["counts"]))
+
+
+def merge(rles: Sequence[RLE]) -> RLE:
+    """The union of masks of one size.
+
+    Raises:
+        ValueError: there is none, or sizes differ.
+    """
+    if not rles:
+        raise ValueError("there is nothing to merge")
+    height, width = rles[0].height, rles[0].width
+    if any((r.height, r.width) != (height, width) for r in rles):
+        raise ValueError("masks of different sizes have no union")
+    return RLE(height, width, _text(_coco.merge([to_coco(r) for r in rles])["counts"]))
+
+
+def segment_from_rle(rle: RLE, **fields: Any) -> Segment:  # noqa: ANN401 (Segment's own fields)
+    """A Segment whose area and tight half-open box are measured from the mask itself.
+
+    Raises:
+        MaskError: the counts are damaged.
+    """
+    coded = to_coco(rle)
+    try:
+        area = int(_coco.area(coded))
+    except ValueError as error:
+        raise _damaged(rle, str(error)) from error
+    x, y, w, h = (float(v) for v in _coco.to_bbox(coded)) if area else (0.0, 0.0, 0.0, 0.0)
+    return Segment(mask=rle, area=area, box_xywh=(x, y, w, h), **fields)
+
+
+def segment_from_mask(mask: npt.NDArray[Any], **fields: Any) -> Segment:  # noqa: ANN401
+    """A Segment from one (H, W) mask."""
+    return segment_from_rle(encode(mask), **fields)
+
+
+def _text(counts: str | bytes) -> str:
+    return counts.decode("ascii") if isinstance(counts, bytes) else counts

@@ -1,0 +1,318 @@
+"""COCO mask AP and AR: the twelve numbers, and AP per class.
+
+Matching and accumulation are hotcoco's, equal to pycocotools' `COCOeval(iouType="segm")` within
+rounding; this module and `masks/rle.py` are the only ones that call it. Detections are matched as
+each image arrives, so masks are not kept.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from hotcoco import StreamingEval
+
+from segcli.errors import PairError
+from segcli.masks.labels import rank_score, segments_of
+from segcli.masks.rle import to_coco
+from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums
+from segcli.records import Segment
+
+__all__ = ["CocoAp", "CocoSums"]
+
+MAX_DETECTIONS = 100
+_NONE = "the ground truth has no object (of this size)"
+_AREAS = ("", "_small", "_medium", "_large")
+_NAMES = (
+    "ap",
+    "ap50",
+    "ap75",
+    "ap_small",
+    "ap_medium",
+    "ap_large",
+    "ar1",
+    "ar10",
+    "ar100",
+    "ar_small",
+    "ar_medium",
+    "ar_large",
+)
+
+Scope = Literal["per class", "class-agnostic"]
+Floats = npt.NDArray[np.float64]
+_EVERY_CLASS = None
+
+
+@dataclass(slots=True)
+class _Image:
+    """The annotations of one image, as COCO dictionaries by category (None = all as one)."""
+
+    index: int
+    size: dict[str, int]
+    gt: dict[int | None, list[dict[str, Any]]]
+    pred: dict[int | None, list[dict[str, Any]]]
+
+
+@dataclass(slots=True)
+class CocoSums(Sums):
+    """Matches by class, and what has to be said about the objects that were matched.
+
+    Attributes:
+        agnostic: True when all objects are one class by request.
+        evaluators: by category id, and for all objects as one class under None; a class has one
+            from the first image that holds it.
+        names: category names, where known.
+        gt_objects: true objects, and of these with a category.
+        pred_objects: predicted objects, and of these with a category.
+        gt_classes: categories that the ground truth holds or lists.
+        pred_classes: categories that are predicted.
+        scores: the lowest and highest score, or None before the first prediction.
+        unscored: predictions that state no score.
+        capped: images with more than 100 predictions.
+        images: images that are not matched yet.
+    """
+
+    agnostic: bool = False
+    evaluators: dict[int | None, Any] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    gt_objects: tuple[int, int] = (0, 0)
+    pred_objects: tuple[int, int] = (0, 0)
+    gt_classes: set[int] = field(default_factory=set)
+    pred_classes: set[int] = field(default_factory=set)
+    scores: tuple[float, float] | None = None
+    unscored: int = 0
+    capped: int = 0
+    images: list[_Image] = field(default_factory=list)
+
+    def add(self, other: Sums) -> None:
+        """Add the matches of other images, whose indices must be others."""
+        assert isinstance(other, CocoSums)
+        for category, evaluator in other.evaluators.items():
+            mine = self.evaluators.get(category)
+            self.evaluators[category] = (
+                copy.copy(evaluator) if mine is None else StreamingEval.merge([mine, evaluator])
+            )
+        for image in other.images:
+            self._feed(image)
+        self.names.update(other.names)
+        self.gt_objects = _plus(self.gt_objects, other.gt_objects)
+        self.pred_objects = _plus(self.pred_objects, other.pred_objects)
+        self.gt_classes |= other.gt_classes
+        self.pred_classes |= other.pred_classes
+        ranges = [r for r in (self.scores, other.scores) if r is not None]
+        self.scores = (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else None
+        self.unscored += other.unscored
+        self.capped += other.capped
+
+    def _feed(self, image: _Image) -> None:
+        for category in {*image.gt, *image.pred}:
+            if category not in self.evaluators:
+                self.evaluators[category] = StreamingEval([{"id": 1, "name": "object"}], "segm")
+            self.evaluators[category].update(
+                [{"id": image.index + 1, **image.size}],
+                image.gt.get(category, []),
+                image.pred.get(category, []),
+            )
+
+    @property
+    def scope(self) -> Scope:
+        """Per class when every object of both sides has a category, else all as one class."""
+        (gt, gt_named), (pred, pred_named) = self.gt_objects, self.pred_objects
+        named = gt > 0 and gt == gt_named and pred == pred_named
+        return "per class" if named and not self.agnostic else "class-agnostic"
+
+    def compute(self) -> dict[str, float]:
+        """The twelve numbers."""
+        wanted: Iterable[int | None] = [_EVERY_CLASS]
+        if self.scope == "per class":
+            wanted = sorted(c for c in self.evaluators if c is not _EVERY_CLASS)
+        curves = [_curves(self.evaluators[c]) for c in wanted if c in self.evaluators]
+        return _twelve(curves)
+
+    def counts(self) -> dict[str, int]:
+        """Objects of both sides."""
+        return {"gt_objects": self.gt_objects[0], "pred_objects": self.pred_objects[0]}
+
+    def tables(self) -> dict[str, list[Row]]:
+        """One row a class, when scored per class."""
+        if self.scope != "per class":
+            return {}
+        rows: list[Row] = []
+        for category in sorted(c for c in self.evaluators if c is not None):
+            scores = _twelve([_curves(self.evaluators[category])])
+            row: Row = {"class": category, "name": self.names.get(category)}
+            rows.append({**row, **{name: scores[name] for name in ("ap", "ap50", "ap75", "ar100")}})
+        return {"per_class": [row for row in rows if not math.isnan(row["ar100"])]}
+
+    def notes(self) -> list[str]:
+        """How classes, scores and the limit of 100 detections bear on AP."""
+        said = [f"COCO AP is {self.scope}{self._why_agnostic()}"]
+        if self.scope == "per class":
+            said += self._about_classes()
+        if self.pred_objects[0] and self.scores is not None and self.scores[0] == self.scores[1]:
+            origin = "no prediction states a score" if self.unscored else "all scores are equal"
+            said.append(f"{origin}: COCO AP then ranks by order only; prefer F1 and AP-DSB")
+        elif self.unscored:
+            said.append(f"{self.unscored} predictions state no score and rank last")
+        if self.capped:
+            said.append(
+                f"{self.capped} images have more than {MAX_DETECTIONS} predictions; "
+                f"COCO AP and AR use the best {MAX_DETECTIONS} (a class)"
+            )
+        return said
+
+    def _about_classes(self) -> list[str]:
+        said = []
+        if len(self.pred_classes) == 1 < len(self.gt_classes):
+            only = next(iter(self.pred_classes))
+            said.append(
+                f"every prediction has the category {only}: proposals of a format that cannot say "
+                "'no category' need --class-agnostic"
+            )
+        if unknown := sorted(self.pred_classes - self.gt_classes):
+            some = ", ".join(str(c) for c in unknown[:10])
+            said.append(f"predictions of categories the ground truth does not list: {some}")
+        return said
+
+    def _why_agnostic(self) -> str:
+        if self.agnostic:
+            return ", as asked for"
+        (gt, gt_named), (pred, pred_named) = self.gt_objects, self.pred_objects
+        if self.scope == "per class" or (not gt_named and not pred_named):
+            return ""
+        side = "predictions" if gt_named == gt else "ground truth"
+        count, named = (pred, pred_named) if side == "predictions" else (gt, gt_named)
+        return f": {count - named} of {count} objects of the {side} carry no category"
+
+
+class CocoAp(Metric):
+    """COCO's average precision and recall over masks."""
+
+    undefined = MappingProxyType(dict.fromkeys(_NAMES, _NONE))
+    averaged = False
+
+    def __init__(self, options: MetricOptions) -> None:
+        self._names = dict(options.class_names or {})
+        self._agnostic = options.class_agnostic
+
+    def zero(self) -> Sums:
+        """No objects."""
+        return CocoSums(self._agnostic, names=dict(self._names))
+
+    def measure(self, pair: Pair) -> Sums:
+        """The objects of one image, ready to be matched."""
+        gt, pred = segments_of(pair.gt), segments_of(pair.pred)
+        stated = [_score(pair, s) for s in pred]
+        scores = [0.0 if s is None else s for s in stated]
+        image = pair.gt.image
+        size = {"height": image.height, "width": image.width}
+        truths = [_annotation(s, pair.index, i) for i, s in enumerate(gt)]
+        guesses = [_detection(s, pair.index, v) for s, v in zip(pred, scores, strict=True)]
+        return CocoSums(
+            names=dict(pair.gt.categories),
+            gt_classes={*pair.gt.categories, *(s.category for s in gt if s.category is not None)},
+            pred_classes={s.category for s in pred if s.category is not None},
+            gt_objects=(len(gt), sum(s.category is not None for s in gt)),
+            pred_objects=(len(pred), sum(s.category is not None for s in pred)),
+            scores=(min(scores), max(scores)) if scores else None,
+            unscored=sum(s is None for s in stated),
+            capped=int(len(pred) > MAX_DETECTIONS),
+            images=[
+                _Image(pair.index, size, _by_category(gt, truths), _by_category(pred, guesses))
+            ],
+        )
+
+    def conventions(self) -> dict[str, str]:
+        """COCO's rules."""
+        return {
+            "coco_matching": "greedy by score, IoU >= threshold, thresholds 0.50:0.05:0.95, crowd "
+            "regions forgive, at most 100 predictions an image (and class)",
+            "coco_area": "ground truth: as annotated, else pixels of the mask; predictions: pixels "
+            "of the mask, never of the box; small < 32², large > 96² pixels",
+            "coco_score": "score, else predicted IoU, else equal for all; ties by order",
+        }
+
+
+def _score(pair: Pair, segment: Segment) -> float | None:
+    score = rank_score(segment, math.nan)
+    stated = segment.score is not None or segment.predicted_iou is not None
+    if stated and not math.isfinite(score):
+        raise PairError(
+            f"{pair.pred.image.key}: a predicted object has the score {score}",
+            why="scores rank the predictions, so each must be a finite number",
+        )
+    return score if stated else None
+
+
+def _annotation(segment: Segment, index: int, number: int) -> dict[str, Any]:
+    # From 1: COCO's matching takes the id 0 for "not matched".
+    return {
+        "id": number + 1,
+        "image_id": index + 1,
+        "category_id": 1,
+        "iscrowd": int(segment.iscrowd),
+        "area": float(segment.area),
+        "segmentation": to_coco(segment.mask),
+    }
+
+
+def _detection(segment: Segment, index: int, score: float) -> dict[str, Any]:
+    return {
+        "image_id": index + 1,
+        "category_id": 1,
+        "score": score,
+        "segmentation": to_coco(segment.mask),
+    }
+
+
+def _by_category(
+    segments: Iterable[Segment], coded: Iterable[dict[str, Any]]
+) -> dict[int | None, list[dict[str, Any]]]:
+    groups: dict[int | None, list[dict[str, Any]]] = {}
+    for segment, annotation in zip(segments, coded, strict=True):
+        groups.setdefault(_EVERY_CLASS, []).append(annotation)
+        if segment.category is not None:
+            groups.setdefault(segment.category, []).append(annotation)
+    return groups
+
+
+def _curves(evaluator: Any) -> tuple[Floats, Floats]:  # noqa: ANN401 (hotcoco ships no types)
+    """Precision (T, R, A, M) and recall (T, A, M) of one class; -1 where undefined."""
+    # Finishing an evaluator closes it, and more images may follow.
+    done = copy.copy(evaluator).finalize()
+    done.accumulate()
+    return np.asarray(done.eval["precision"])[:, :, 0], np.asarray(done.eval["recall"])[:, 0]
+
+
+def _twelve(curves: list[tuple[Floats, Floats]]) -> dict[str, float]:
+    if not curves:
+        return dict.fromkeys(_NAMES, math.nan)
+    precision = np.stack([p for p, _ in curves])
+    recall = np.stack([r for _, r in curves])
+    scores = {
+        "ap": _mean(precision[..., 0, 2]),
+        "ap50": _mean(precision[:, 0, :, 0, 2]),
+        "ap75": _mean(precision[:, 5, :, 0, 2]),
+        "ar1": _mean(recall[..., 0, 0]),
+        "ar10": _mean(recall[..., 0, 1]),
+        "ar100": _mean(recall[..., 0, 2]),
+    }
+    for size in (1, 2, 3):
+        scores[f"ap{_AREAS[size]}"] = _mean(precision[..., size, 2])
+        scores[f"ar{_AREAS[size]}"] = _mean(recall[..., size, 2])
+    return {name: scores[name] for name in _NAMES}
+
+
+def _mean(values: Floats) -> float:
+    defined = values[values > -1]
+    return float(defined.mean()) if defined.size else math.nan
+
+
+def _plus(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    return a[0] + b[0], a[1] + b[1]

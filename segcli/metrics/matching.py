@@ -1,0 +1,178 @@
+"""Optimal matching of objects, whatever their class: precision, recall, F1, AP-DSB, matched IoU.
+
+AP-DSB = TP/(TP+FP+FN) is the "average precision" of the 2018 Data Science Bowl and of StarDist's
+`matching` (Schmidt et al. 2018), whose matching rule this follows: as many pairs as possible with
+IoU at least the threshold, then the largest sum of IoU. Above 0.5 there is only one such matching
+when no object overlaps another of its side.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums, ratio
+from segcli.metrics.intersections import Intersections, intersect
+
+__all__ = ["THRESHOLDS", "Matching", "MatchingSums", "match"]
+
+_TWENTIETHS = tuple(range(10, 20))
+THRESHOLDS = tuple(k / 20 for k in _TWENTIETHS)
+_SHOWN = MappingProxyType({50: 0, 75: 5})
+_NO_OBJECTS = "neither side has an object (0/0)"
+
+
+def _undefined() -> dict[str, str]:
+    reasons = {"ap_dsb": _NO_OBJECTS}
+    for percent in _SHOWN:
+        reasons[f"f1_{percent}"] = _NO_OBJECTS
+        reasons[f"precision_{percent}"] = "no object was predicted (0/0)"
+        reasons[f"recall_{percent}"] = "the ground truth has no object (0/0)"
+        reasons[f"ap_dsb_{percent}"] = _NO_OBJECTS
+        reasons[f"matched_iou_{percent}"] = "no object was matched (0/0)"
+    return reasons
+
+
+def _zeros() -> npt.NDArray[np.int64]:
+    return np.zeros(len(THRESHOLDS), np.int64)
+
+
+@dataclass(slots=True)
+class MatchingSums(Sums):
+    """Objects by outcome, at each threshold.
+
+    Attributes:
+        tp: (10,) matched.
+        fp: (10,) predicted and not matched.
+        fn: (10,) true and not matched.
+        forgiven: (10,) predicted, not matched, and mostly in a crowd or where nothing counts.
+        iou: the sum of the IoU of matched pairs, at each threshold.
+    """
+
+    tp: npt.NDArray[np.int64] = field(default_factory=_zeros)
+    fp: npt.NDArray[np.int64] = field(default_factory=_zeros)
+    fn: npt.NDArray[np.int64] = field(default_factory=_zeros)
+    forgiven: npt.NDArray[np.int64] = field(default_factory=_zeros)
+    iou: list[Fraction] = field(default_factory=lambda: [Fraction()] * len(THRESHOLDS))
+
+    def add(self, other: Sums) -> None:
+        """Add objects of other images."""
+        assert isinstance(other, MatchingSums)
+        self.tp += other.tp
+        self.fp += other.fp
+        self.fn += other.fn
+        self.forgiven += other.forgiven
+        self.iou = [a + b for a, b in zip(self.iou, other.iou, strict=True)]
+
+    def compute(self) -> dict[str, float]:
+        """Ratios at the shown thresholds, and AP-DSB over all ten."""
+        rows = [self._row(i) for i in range(len(THRESHOLDS))]
+        scores = {"ap_dsb": math.fsum(row["ap_dsb"] for row in rows) / len(rows)}
+        for percent, index in _SHOWN.items():
+            for name in ("f1", "precision", "recall", "ap_dsb", "matched_iou"):
+                scores[f"{name}_{percent}"] = rows[index][name]
+        return scores
+
+    def counts(self) -> dict[str, int]:
+        """Objects at IoU 0.5."""
+        return {
+            "tp_50": int(self.tp[0]),
+            "fp_50": int(self.fp[0]),
+            "fn_50": int(self.fn[0]),
+            "forgiven_50": int(self.forgiven[0]),
+        }
+
+    def tables(self) -> dict[str, list[Row]]:
+        """One row a threshold."""
+        return {"per_threshold": [self._row(i) for i in range(len(THRESHOLDS))]}
+
+    def _row(self, i: int) -> Row:
+        tp, fp, fn = int(self.tp[i]), int(self.fp[i]), int(self.fn[i])
+        return {
+            "threshold": THRESHOLDS[i],
+            "tp": tp,
+            "fp": fp,
+            "fn": fn,
+            "precision": ratio(tp, tp + fp),
+            "recall": ratio(tp, tp + fn),
+            "f1": ratio(2 * tp, 2 * tp + fp + fn),
+            "ap_dsb": ratio(tp, tp + fp + fn),
+            "matched_iou": float(self.iou[i] / tp) if tp else math.nan,
+        }
+
+
+def match(found: Intersections) -> MatchingSums:
+    """Match the objects of one image at IoU 0.50, 0.55, … 0.95.
+
+    A prediction that is not matched and has more than half of its pixels in crowds or where nothing
+    counts is forgiven: it is no false positive. A true object without a pixel that counts is left
+    out. Thresholds are compared in whole numbers, so an IoU of exactly the threshold matches.
+    """
+    sums = MatchingSums()
+    exempt = 2 * found.pred_forgiven > found.pred_full_areas
+    truths = int(np.count_nonzero(found.gt_areas))
+    for i, twentieths in enumerate(_TWENTIETHS):
+        kept = _assign(found, twentieths)
+        matched = np.zeros(len(found.pred_areas), bool)
+        matched[found.pred[kept]] = True
+        tp = len(kept)
+        forgiven = int(np.count_nonzero(exempt & ~matched))
+        sums.tp[i], sums.fn[i], sums.forgiven[i] = tp, truths - tp, forgiven
+        sums.fp[i] = len(matched) - tp - forgiven
+        shares = found.pixels[kept] / found.unions[kept]
+        sums.iou[i] = sum((Fraction(float(v)) for v in shares), Fraction())
+    return sums
+
+
+def _assign(found: Intersections, twentieths: int) -> npt.NDArray[np.int64]:
+    """Indices of the overlapping pairs that form the best matching at one threshold."""
+    unions = found.unions
+    fit = np.flatnonzero(20 * found.pixels >= twentieths * unions)
+    preds, pred_row = np.unique(found.pred[fit], return_inverse=True)
+    gts, gt_column = np.unique(found.gt[fit], return_inverse=True)
+    if len(preds) == len(gts) == len(fit):
+        return fit
+    which = np.full((len(preds), len(gts)), -1)
+    which[pred_row, gt_column] = fit
+    gain = np.zeros(which.shape)
+    # One more pair must outweigh any gain in IoU, which is below 1 a pair.
+    gain[pred_row, gt_column] = min(which.shape) + 1 + found.pixels[fit] / unions[fit]
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    chosen = which[rows, columns]
+    return np.sort(chosen[chosen >= 0])
+
+
+class Matching(Metric):
+    """Objects against objects, class left aside."""
+
+    undefined = MappingProxyType(_undefined())
+
+    def __init__(self, options: MetricOptions) -> None:
+        del options
+
+    def zero(self) -> Sums:
+        """No objects."""
+        return MatchingSums()
+
+    def measure(self, pair: Pair) -> Sums:
+        """Objects of one image."""
+        return match(intersect(pair))
+
+    def conventions(self) -> dict[str, str]:
+        """The matching rule."""
+        return {
+            "matching": "optimal assignment, class-agnostic, IoU >= threshold, thresholds "
+            "0.50:0.05:0.95; most pairs first, then the largest sum of IoU",
+            "matching_crowd": "an unmatched prediction with more than half its pixels in crowd or "
+            "ignored regions is not counted",
+            "ap_dsb": "TP/(TP+FP+FN), the mean over the ten thresholds; ap_dsb_50 at one",
+            "matched_iou": "the mean IoU of matched pairs",
+            "empty_images": "an image without objects on both sides is undefined and left out of "
+            "the mean of images; on one side only: F1 and AP-DSB 0",
+        }

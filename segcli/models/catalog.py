@@ -1,0 +1,209 @@
+"""Which models there are, where they lie on this machine, and whether they are safe to load.
+
+Nothing here imports torch or reaches for the network, except `pull`, which is asked for by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from segcli.errors import ModelError, closest
+from segcli.models.settings import FAMILIES, Family
+
+__all__ = ["CATALOG", "CatalogEntry", "ModelRef", "find", "pull", "weights_hash"]
+
+BUNDLED = Path(__file__).parent / "weights"
+DEFAULT = "tiny"
+_DOWNLOAD_PATTERNS = ["*.json", "*.safetensors", "*.txt", "LICENSE*", "README.md"]
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """A model with a short name.
+
+    Attributes:
+        name: the word after ``--model``.
+        hub_id: its repository on the Hugging Face Hub, or "" when bundled.
+        megabytes: size of its weights file.
+        licence: SPDX name of the licence of its weights.
+        summary: one line on what it is good for.
+    """
+
+    name: str
+    hub_id: str
+    megabytes: int
+    licence: str
+    summary: str
+
+
+CATALOG: Mapping[str, CatalogEntry] = {
+    entry.name: entry
+    for entry in (
+        CatalogEntry(
+            "tiny", "", 15, "Apache-2.0", "bundled, offline: compact objects, cells, coins, shapes"
+        ),
+        CatalogEntry(
+            "sam-vit-base", "facebook/sam-vit-base", 375, "Apache-2.0", "SAM with ViT-B: everyday"
+        ),
+        CatalogEntry(
+            "sam-vit-large", "facebook/sam-vit-large", 1250, "Apache-2.0", "SAM with ViT-L: better"
+        ),
+        CatalogEntry(
+            "sam-vit-huge", "facebook/sam-vit-huge", 2564, "Apache-2.0", "SAM with ViT-H: best SAM"
+        ),
+        CatalogEntry(
+            "slimsam-77",
+            "Zigeng/SlimSAM-uniform-77",
+            39,
+            "Apache-2.0",
+            "SAM pruned to a tenth: quick on a CPU",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model found on this machine, ready to be loaded.
+
+    Attributes:
+        name: as it was asked for.
+        directory: the folder with config.json and the weights.
+        model_type: transformers' ``model_type``.
+        family: how it sees images, and its defaults.
+        revision: the Hub commit, or "" for bundled and local models.
+        card: what the folder's segcli.json says: summary, licence, stronger models, settings.
+    """
+
+    name: str
+    directory: Path
+    model_type: str
+    family: Family
+    revision: str = ""
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def generate_defaults(self) -> dict[str, Any]:
+        """Segment-everything defaults: the family's, then the model's own."""
+        return {**self.family.defaults, **self.card.get("generate", {})}
+
+
+def find(name: str) -> ModelRef:
+    """Find a model by short name, local directory or Hub id, without the network.
+
+    Raises:
+        ModelError: it is unknown, not on this machine, unsafe, or not a mask-generation model.
+    """
+    entry = CATALOG.get(name)
+    if entry is not None and not entry.hub_id:
+        return _inspect(name, BUNDLED / name)
+    local = Path(name).expanduser()
+    if entry is None and local.is_dir():
+        return _inspect(name, local)
+    hub_id = entry.hub_id if entry else name
+    if hub_id.count("/") != 1 or hub_id.startswith((".", "/", "~")):
+        raise ModelError(
+            f"unknown model '{name}'",
+            why="it is no short name, no directory and no Hub id (owner/name)",
+            fix=closest(name, CATALOG) or "segcli models list",
+        )
+    directory = _cached(hub_id)
+    if directory is None:
+        size = f" (about {entry.megabytes} MB)" if entry else ""
+        raise ModelError(
+            f"model '{name}' is not on this machine",
+            why=f"segcli predict never downloads; {hub_id}{size} is not in the Hub cache",
+            fix=f"segcli models pull {name}   (or --model {DEFAULT}, which is bundled)",
+        )
+    return _inspect(name, directory, revision=directory.name)
+
+
+def pull(name: str) -> ModelRef:
+    """Download a model's configuration and safetensors into the Hub cache.
+
+    Raises:
+        ModelError: it is unknown, or the Hub cannot be reached.
+    """
+    entry = CATALOG.get(name)
+    if entry is not None and not entry.hub_id:
+        return find(name)
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 (only this command needs it)
+
+    hub_id = entry.hub_id if entry else name
+    if hub_id.count("/") != 1:
+        raise ModelError(
+            f"unknown model '{name}'", fix=closest(name, CATALOG) or "segcli models list"
+        )
+    try:
+        snapshot_download(hub_id, allow_patterns=_DOWNLOAD_PATTERNS)
+    except Exception as error:
+        raise ModelError(
+            f"could not download '{hub_id}'",
+            why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            fix="check the name, the network and HF_HUB_OFFLINE, or copy the model's folder here "
+            "and use --model FOLDER",
+        ) from error
+    return find(name)
+
+
+def _cached(hub_id: str) -> Path | None:
+    """The snapshot of a Hub repository's main branch in the local cache."""
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 (slow to import)
+
+    config = try_to_load_from_cache(hub_id, "config.json")
+    return Path(config).parent if isinstance(config, str) else None
+
+
+def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
+    config_path = directory / "config.json"
+    if not config_path.is_file():
+        raise ModelError(
+            f"{directory} is not a model directory",
+            why="it has no config.json",
+            fix="give the folder that save_pretrained wrote",
+        )
+    model_type = _read_json(config_path).get("model_type", "")
+    family = FAMILIES.get(model_type)
+    if family is None:
+        raise ModelError(
+            f"model '{name}' has type '{model_type}', which makes no masks from points",
+            why=f"supported types: {', '.join(FAMILIES)}",
+            fix="segcli models list",
+        )
+    if not any(directory.glob("*.safetensors")):
+        pickled = any(directory.glob("*.bin")) or any(directory.glob("*.pt*"))
+        raise ModelError(
+            f"model '{name}' has no safetensors weights in {directory}",
+            why="segcli loads no pickled weights: they can run code" if pickled else "",
+            fix="convert it with model.save_pretrained(FOLDER), then --model FOLDER"
+            if pickled or not revision
+            else f"segcli models pull {name}",
+        )
+    card_path = directory / "segcli.json"
+    card = _read_json(card_path) if card_path.is_file() else {}
+    return ModelRef(name, directory, model_type, family, revision, card)
+
+
+def weights_hash(model: ModelRef) -> str:
+    """SHA-256 over the weights files in order of name, as ``sha256:…``."""
+    digest = hashlib.sha256()
+    for path in sorted(model.directory.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read {path}", why=str(error)) from error
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} does not hold a JSON object")
+    return value

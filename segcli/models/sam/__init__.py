@@ -1,0 +1,1 @@
+"""Segment-everything, one file a stage: grid → encoder → decoder → filtering → generate."""

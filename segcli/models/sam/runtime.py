@@ -1,0 +1,65 @@
+"""A loaded SAM-family model: the transformers module, its image processor, device and dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from segcli.errors import ModelError
+from segcli.models.catalog import ModelRef
+
+__all__ = ["Runtime", "load_runtime"]
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Everything the stages need to run a model.
+
+    Attributes:
+        ref: which model this is.
+        model: transformers' model for mask generation, in evaluation mode.
+        image_processor: its image processor.
+        device: where it runs.
+        dtype: the floating-point type of its weights and activations.
+    """
+
+    ref: ModelRef
+    model: Any
+    image_processor: Any
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the model's input."""
+        processor = self.image_processor
+        size = processor.size if self.ref.family.squashes else processor.pad_size
+        return int(size["height"]), int(size["width"])
+
+
+def load_runtime(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Runtime:
+    """Load a model from its local directory: safetensors only, no remote code, no network.
+
+    Raises:
+        ModelError: transformers cannot load it.
+    """
+    import transformers  # noqa: PLC0415 (slow to import)
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    source = str(ref.directory)
+    safe = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        model = transformers.AutoModelForMaskGeneration.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, **safe
+        )
+        processor = transformers.AutoImageProcessor.from_pretrained(source, **safe)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(
+            f"cannot load model '{ref.name}' from {ref.directory}",
+            why=f"{type(error).__name__}: {error}",
+            fix="the folder needs config.json, preprocessor_config.json and *.safetensors",
+        ) from error
+    return Runtime(ref, model.to(device).eval(), processor, device, dtype)

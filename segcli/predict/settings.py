@@ -1,0 +1,82 @@
+"""The settings of a prediction run that flags, environment, files and presets may give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from segcli.errors import ConfigError, closest
+from segcli.formats.base import Overlap
+from segcli.models.settings import GenerateSettings, NmsMetric
+
+__all__ = ["PredictSettings"]
+
+Backend = Literal["segcli", "transformers"]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictSettings:
+    """What to run and what to write.
+
+    Attributes:
+        model: short name, local directory or Hub id.
+        backend: our own generator, or the stock transformers pipeline.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        format: output formats besides ``segments.ndjson``.
+        overlay: also draw the masks over the picture.
+        overlap: which segment keeps a pixel that several claim in a label map.
+        exif: turn pictures upright as their EXIF orientation says.
+
+    The others are the fields of `GenerateSettings`; None leaves the model's own default.
+    """
+
+    model: str = "tiny"
+    backend: Backend = "segcli"
+    device: str = "auto"
+    dtype: str = "auto"
+    format: tuple[str, ...] = ("labels",)
+    overlay: bool = False
+    overlap: Overlap = "score"
+    exif: bool = True
+    points_per_side: int | None = None
+    points_per_batch: int | None = None
+    multimask: bool | None = None
+    pred_iou_thresh: float | None = None
+    stability_score_thresh: float | None = None
+    stability_score_offset: float | None = None
+    mask_threshold: float | None = None
+    box_nms_thresh: float | None = None
+    nms_metric: NmsMetric | None = None
+    mask_nms_thresh: float | None = None
+    crop_n_layers: int | None = None
+    crop_nms_thresh: float | None = None
+    crop_overlap_ratio: float | None = None
+    crop_n_points_downscale_factor: int | None = None
+    min_mask_region_area: int | None = None
+    max_masks: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse unknown words.
+
+        Raises:
+            ConfigError: a value is none of its choices.
+        """
+        for name, choices in (
+            ("backend", ("segcli", "transformers")),
+            ("overlap", ("score", "small-on-top", "large-on-top")),
+            ("dtype", ("auto", "float32", "bfloat16", "float16")),
+            ("nms_metric", (None, "box_iou", "mask_smaller")),
+        ):
+            value = getattr(self, name)
+            if value not in choices:
+                words = [c for c in choices if c]
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} has no choice '{value}'",
+                    fix=closest(str(value), words) or f"one of {', '.join(words)}",
+                )
+
+    def generate_values(self) -> dict[str, Any]:
+        """The segment-everything settings that were given."""
+        names = [f.name for f in fields(GenerateSettings)]
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}

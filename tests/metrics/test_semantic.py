@@ -1,0 +1,178 @@
+"""Scores of class maps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from skimage.metrics import contingency_table
+
+from segcli.errors import PairError
+from segcli.masks.rle import encode, segment_from_mask
+from segcli.metrics.base import MetricOptions, Pair
+from segcli.metrics.semantic import Semantic, class_map, confusion, semantic_scores
+from segcli.records import ImageRef, LabelMap, Segmentation
+
+SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=8)
+
+
+@st.composite
+def map_pairs(draw, top=5):
+    """Two class maps of one shape."""
+    shape = draw(SHAPES)
+    return tuple(draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, top))) for _ in range(2))
+
+
+def semantic(values: np.ndarray, **fields) -> Segmentation:
+    image = ImageRef("a.png", *values.shape, source="gt/a.png")
+    return Segmentation(image, labels=LabelMap(values, "semantic"), **fields)
+
+
+def measured(pred: np.ndarray, gt: np.ndarray, options: MetricOptions | None = None, **fields):
+    pair = Pair("a", 0, semantic(pred), semantic(gt, **fields))
+    return Semantic(options or MetricOptions()).measure(pair)
+
+
+def one_class_after_the_other(pred, gt):
+    """mIoU, mDice, mean precision and recall by a loop over classes and boolean masks."""
+    found = {"miou": [], "mdice": [], "mprecision": [], "mrecall": []}
+    for c in sorted(set(pred.ravel().tolist()) | set(gt.ravel().tolist())):
+        p, g = pred == c, gt == c
+        both, either = (p & g).sum(), (p | g).sum()
+        found["miou"].append(both / either)
+        found["mdice"].append(2 * both / (p.sum() + g.sum()))
+        if p.any():
+            found["mprecision"].append(both / p.sum())
+        if g.any():
+            found["mrecall"].append(both / g.sum())
+    means = {name: float(np.mean(values)) for name, values in found.items()}
+    return {**means, "pixel_accuracy": float((pred == gt).mean())}
+
+
+@given(map_pairs())
+def test_scores_equal_a_loop_over_classes(maps):
+    """All means equal an independent loop over classes."""
+    _, matrix = confusion(*maps)
+    assert semantic_scores(matrix) == pytest.approx(one_class_after_the_other(*maps), rel=1e-12)
+
+
+@given(map_pairs(), st.sampled_from([np.uint8, np.int16, np.uint16, np.int64]), st.integers(0, 3000))
+def test_counts_equal_scikit_image_for_any_ids(maps, dtype, shift):
+    """The matrix is scikit-image's contingency table, for small and large ids of any integer type."""
+    if dtype is np.uint8:
+        shift %= 200
+    pred, gt = (values.astype(dtype) + dtype(shift) for values in maps)
+    classes, matrix = confusion(pred, gt)
+    table = contingency_table(gt.astype(int), pred.astype(int)).toarray()
+    for i, true in enumerate(classes):
+        for j, guess in enumerate(classes):
+            inside = true < table.shape[0] and guess < table.shape[1]
+            assert matrix[i, j] == (table[true, guess] if inside else 0)
+    assert matrix.sum() == gt.size
+
+
+def test_negative_ids_are_classes_too():
+    """An id below 0 is counted like any other, not taken as an index from the end."""
+    classes, matrix = confusion(np.array([[-1, 2]]), np.array([[-1, -1]]))
+    assert classes == (-1, 2)
+    assert matrix.tolist() == [[1, 1], [0, 0]]
+
+
+@given(st.lists(map_pairs(), min_size=1, max_size=4))
+def test_shards_add_up(images):
+    """Images added one by one give the matrix of all pixels at once, whatever classes each has."""
+    total = Semantic(MetricOptions()).zero()
+    for pred, gt in images:
+        total.add(measured(pred, gt))
+    flat = [np.concatenate([m[i].ravel() for m in images])[None] for i in (0, 1)]
+    classes, matrix = confusion(*flat)
+    assert total.classes == classes
+    assert (total.matrix == matrix).all()
+    assert total.images == len(images)
+
+
+@given(map_pairs(), st.permutations(range(6)))
+def test_renaming_classes_changes_nothing(maps, names):
+    """Scores do not depend on which number stands for which class."""
+    renamed = [np.array(names)[values] for values in maps]
+    plain = semantic_scores(confusion(*maps)[1])
+    assert semantic_scores(confusion(*renamed)[1]) == pytest.approx(plain, rel=1e-12)
+
+
+def test_absent_classes_are_dropped_and_counted():
+    """A listed class that neither side has is no 0 in the mean, but a row and a count."""
+    gt = np.array([[0, 0, 1, 1]])
+    sums = measured(gt, gt, MetricOptions({0: "background", 1: "cell", 2: "ghost"}))
+    assert sums.compute()["miou"] == 1.0
+    assert sums.counts() == {"classes": 2, "classes_absent": 1, "classes_only_predicted": 0}
+    ghost = sums.tables()["per_class"][2]
+    assert (ghost["name"], ghost["gt_pixels"]) == ("ghost", 0)
+    assert math.isnan(ghost["iou"])
+
+
+def test_a_class_only_predicted_scores_zero_and_is_said():
+    """A class the ground truth never holds costs the mean, and the reader is told."""
+    sums = measured(np.array([[0, 7]]), np.array([[0, 0]]))
+    assert sums.compute()["miou"] == 0.25
+    assert "7" in sums.notes()[0]
+
+
+def test_no_pixels_are_undefined():
+    """When everything is void, every score is NaN."""
+    gt = np.zeros((2, 2), np.uint8)
+    sums = measured(gt, gt, ignore=encode(np.ones((2, 2), bool)))
+    assert all(math.isnan(v) for v in sums.compute().values())
+
+
+def test_void_pixels_do_not_count():
+    """Pixels of the ground truth's void neither help nor cost."""
+    gt = np.array([[0, 1, 255, 255]], np.uint8)
+    pred = np.array([[0, 1, 1, 0]], np.uint8)
+    sums = measured(pred, gt, MetricOptions(ignore_index=255), ignore=encode(gt == 255))
+    assert sums.compute()["miou"] == 1.0
+    assert sums.classes == (0, 1)
+
+
+@pytest.mark.parametrize("side", ["prediction", "ground truth"])
+def test_a_value_outside_the_class_list_is_an_error(side):
+    """A stray value is refused on either side, and named with its file."""
+    good, bad = np.array([[0, 1]]), np.array([[0, 9]])
+    pred, gt = (bad, good) if side == "prediction" else (good, bad)
+    with pytest.raises(PairError, match=f"a.png: the {side} .* class list: 9"):
+        measured(pred, gt, MetricOptions({0: "background", 1: "cell"}))
+
+
+def test_predicting_the_ignore_index_is_an_error():
+    """Void is the ground truth's word: a prediction cannot take pixels out of the score."""
+    with pytest.raises(PairError, match="prediction holds values outside"):
+        measured(np.array([[0, 255]]), np.array([[0, 1]]), MetricOptions(ignore_index=255))
+
+
+def test_segments_with_categories_are_painted_best_on_top():
+    """Objects with classes make a class map, the higher score on top, 0 elsewhere."""
+    low, high = np.zeros((2, 3), bool), np.zeros((2, 3), bool)
+    low[:, :2], high[:, 1] = True, True
+    segments = (
+        segment_from_mask(high, category=4, score=0.9),
+        segment_from_mask(low, category=3, score=0.2),
+    )
+    painted = class_map(Segmentation(ImageRef("a.png", 2, 3), segments))
+    assert painted.tolist() == [[3, 4, 0]] * 2
+
+
+def test_objects_without_classes_have_no_class_map():
+    """A proposal cannot be scored by class, and the error names a protocol that can."""
+    segments = (segment_from_mask(np.ones((2, 2), bool)),)
+    with pytest.raises(PairError, match="without classes") as caught:
+        class_map(Segmentation(ImageRef("a.png", 2, 2), segments))
+    assert "--protocol" in caught.value.fix
+
+
+def test_shapes_must_agree():
+    """Class maps of different shapes are refused."""
+    with pytest.raises(ValueError, match="cannot be compared"):
+        confusion(np.zeros((2, 2), int), np.zeros((2, 3), int))
