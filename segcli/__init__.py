@@ -9,9 +9,9 @@ __all__ = [
     "RLE",
     "ImageRef",
     "LabelMap",
+    "SegcliError",
     "Segment",
     "Segmentation",
-    "SegcliError",
     "__version__",
 ]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # numpy would triple the time that `segcli --version` takes
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = ["RLE", "ImageRef", "LabelKind", "LabelMap", "Segment", "Segmentation"]
 
@@ -34,7 +35,7 @@ class Segment:
 
     Attributes:
         mask: the mask, of the size of the image.
-        area: pixels in the mask.
+        area: pixels in the mask; in ground truth from COCO files, the area stated there.
         box_xywh: tight box in half-open pixels (COCO: width = x1 - x0); (0, 0, 0, 0) if empty.
         score: confidence by which segments are ranked, or None when the source states none.
         category: category id, or None for a proposal.
@@ -48,7 +49,7 @@ class Segment:
     """
 
     mask: RLE
-    area: int
+    area: float
     box_xywh: tuple[float, float, float, float]
     score: float | None = None
     category: int | None = None

@@ -10,6 +10,8 @@ from helpers import blobs
 from PIL import Image
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tiny models gain nothing from threads, and lose much to them on a machine that is busy.
+os.environ["OMP_NUM_THREADS"] = "1"
 for name in [n for n in os.environ if n.startswith("SEGCLI_")]:
     del os.environ[name]
 

@@ -40,7 +40,7 @@ def blobs(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
 def environment(**extra: str) -> dict[str, str]:
     """The environment of a subprocess: offline, and without settings of the developer's own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SEGCLI_")}
-    return {**kept, "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "", **extra}
+    return {**kept, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **extra}
 
 
 def segcli(

@@ -15,7 +15,7 @@ def effective(tmp_path, **options):
 
 
 def test_precedence(tmp_path):
-    """flag > environment > --config > ./segcli.toml > built-in, each with its source."""
+    """Flag > environment > --config > ./segcli.toml > built-in, each with its source."""
     (tmp_path / "segcli.toml").write_text(
         "[predict]\npoints-per-side = 4\nmax-masks = 4\nmodel = 'project'\noverlay = true\n"
     )

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from model import ABSENT, BOX_END, BOX_START, NEGATIVE, NOT_A_POINT, POSITIVE
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
-
-from model import ABSENT, BOX_END, BOX_START, NEGATIVE, NOT_A_POINT, POSITIVE
 from scenes import Scene, make_scene
+from scipy import ndimage
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 SLOTS = 3
@@ -26,7 +25,8 @@ class Source:
 
     Attributes:
         name: shown in the log.
-        share: relative share of the samples.
+        share: relative share of the windows.
+        whole_share: relative share of the whole pictures.
         count: number of pictures.
         load: picture of an index, as a Scene.
         complete: whether a pixel of label 0 is known to lie on no object.
@@ -36,6 +36,7 @@ class Source:
 
     name: str
     share: float
+    whole_share: float
     count: int
     load: Callable[[int], Scene]
     complete: bool
@@ -109,16 +110,17 @@ def read_picture(image: Path, labels: Path) -> Scene:
 
 
 def folder_source(
-    name: str, images: Path, labels: Path, share: float, complete: bool, recolour: bool,
-    scale: tuple[float, float],
+    name: str, folders: tuple[Path, Path], shares: tuple[float, float], complete: bool,
+    recolour: bool, scale: tuple[float, float],
 ) -> Source:  # fmt: skip
-    """Source of the pictures of a folder, read into memory."""
-    pictures = [read_picture(*pair) for pair in pair_files(images, labels)]
-    return Source(name, share, len(pictures), pictures.__getitem__, complete, scale, recolour)
+    """Source of the pictures of a folder and its folder of label maps, read into memory."""
+    pictures = [read_picture(*pair) for pair in pair_files(*folders)]
+    load = pictures.__getitem__
+    return Source(name, *shares, len(pictures), load, complete, scale, recolour)
 
 
 def scene_source(
-    share: float, count: int, first_seed: int, side: int, cache: dict[int, Scene]
+    shares: tuple[float, float], count: int, first_seed: int, side: int, cache: dict[int, Scene]
 ) -> Source:
     """Source of procedural scenes of `side` pixels; `cache` holds those already drawn, by seed."""
 
@@ -128,7 +130,7 @@ def scene_source(
             cache[seed] = make_scene(seed, size=(side, side))
         return cache[seed]
 
-    return Source("scenes", share, count, load, True, (0.45, 1.0), False)
+    return Source("scenes", *shares, count, load, True, (0.5, 1.2), False)
 
 
 def draw_sample(
@@ -143,7 +145,8 @@ def draw_sample(
         canvas: side of the canvas that pictures are squashed to, in pixels.
         prompts: number of prompts.
     """
-    shares = np.array([s.share for s in sources])
+    whole = window == canvas
+    shares = np.array([s.whole_share if whole else s.share for s in sources])
     while True:
         source = sources[rng.choice(len(sources), p=shares / shares.sum())]
         scene = source.load(int(rng.integers(source.count)))
@@ -290,11 +293,11 @@ def _prompt(
             point = central_point(part)
     coordinates[0] = point[::-1]
     draw = rng.random()
-    if draw < 0.16:
+    if draw < 0.2:
         coordinates[:2] = _box(rng, asked)
         labels[:] = BOX_START, BOX_END, NOT_A_POINT
         other = asked
-    if 0.16 <= draw < 0.27:
+    if 0.2 <= draw < 0.3:
         outside = ~asked
         second = rng.random() < 0.5 and outside.any()
         coordinates[1] = _pixel(rng, outside if second else asked)[::-1]

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import EdgeTamModel, Sam2ImageProcessor, Sam2Processor
-
 from model import PIXEL_MEAN, PIXEL_STD, build_config
+from transformers import EdgeTamModel, Sam2ImageProcessor, Sam2Processor
 
 SETTINGS: dict[str, Any] = {
     "name": "tiny",

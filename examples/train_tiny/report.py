@@ -19,17 +19,21 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import controls
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
-from transformers import EdgeTamModel
-
-import controls
 from data import pair_files, read_picture
 from measure import Answers, Everything, Truth, encode, iou, score_prompts, truths
 from model import Trainee
+from numpy.typing import NDArray
+from PIL import Image
 from scenes import Scene, make_scene
+from transformers import EdgeTamModel
+
+from segcli.masks.rle import decode
+from segcli.models.catalog import find
+from segcli.models.segmenter import load
+from segcli.models.settings import generate_settings
 
 HELD_OUT_SEED = 500_000
 PROMPTS = ("centre", "anywhere", "box")
@@ -86,7 +90,7 @@ class Tally:
 class Scorer:
     """Scores pictures of a set one by one; made once, used by several processes."""
 
-    def __init__(self, directory: Path, sets: Sequence[Set]):
+    def __init__(self, directory: Path, sets: Sequence[Set]) -> None:
         self.trainee = Trainee(EdgeTamModel.from_pretrained(directory).eval())
         self.sets = sets
         self.segment = _generator(directory)
@@ -102,9 +106,7 @@ class Scorer:
         for kind in PROMPTS:
             score_prompts(self.trainee, encoded, objects, kind, tally.model[kind])
         stranger = chosen.pictures[(task[1] + 1) % len(chosen.pictures)]().image
-        score_prompts(
-            self.trainee, encode(self.trainee, stranger), objects, "centre", tally.other
-        )
+        score_prompts(self.trainee, encode(self.trainee, stranger), objects, "centre", tally.other)
         regions = controls.superpixels(scene.image)
         for truth in objects:
             for kind in tally.regions:
@@ -126,11 +128,6 @@ class Scorer:
 
 def _generator(directory: Path) -> Callable[[NDArray[np.uint8]], list[NDArray[np.bool_]]]:
     """Segment-everything as `segcli predict --model DIR` runs it, masks best first."""
-    from segcli.masks.rle import decode
-    from segcli.models.catalog import find
-    from segcli.models.segmenter import load
-    from segcli.models.settings import generate_settings
-
     ref = find(str(directory))
     settings = generate_settings(ref.generate_defaults)
     loaded = load(ref, settings, device="cpu", dtype="float32", backend="segcli")
@@ -166,7 +163,9 @@ def summary(tally: Tally) -> dict[str, Any]:
 
 def markdown(scores: dict[str, dict[str, Any]], sets: Sequence[Set]) -> str:
     """The scores as tables."""
-    lines = ["| mean IoU | " + " | ".join(f"{n} ({s['objects']})" for n, s in scores.items()) + " |"]
+    lines = [
+        "| mean IoU | " + " | ".join(f"{n} ({s['objects']})" for n, s in scores.items()) + " |"
+    ]
     lines.append("|---" * (len(scores) + 1) + "|")
 
     def row(label: str, *path: str) -> None:
@@ -176,7 +175,7 @@ def markdown(scores: dict[str, dict[str, Any]], sets: Sequence[Set]) -> str:
             for key in path:
                 value = value.get(key, {}) if isinstance(value, dict) else value
             missing = isinstance(value, dict) or math.isnan(value)
-            values.append("–" if missing else f"{value:.3f}")
+            values.append("-" if missing else f"{value:.3f}")
         lines.append(f"| {label} | " + " | ".join(values) + " |")
 
     for kind, words in (("centre", "central point"), ("anywhere", "random point"), ("box", "box")):
@@ -226,8 +225,6 @@ def draw_pictures(
         for i, read in enumerate(chosen.pictures[::step][:each]):
             named.append((f"{chosen.name}_{i}", read().image))
     if skimage:
-        import skimage.data
-
         for name in ("astronaut", "coffee", "coins", "chelsea", "rocket", "cell"):
             image = getattr(skimage.data, name)()
             named.append((name, image if image.ndim == 3 else np.stack([image] * 3, -1)))
@@ -281,8 +278,7 @@ def run(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     scorer = Scorer(options.model, sets)
     tasks = [(i, j) for i, s in enumerate(sets) for j in range(len(s.pictures))]
     tallies = [Tally() for _ in sets]
-    global _scorer
-    _scorer = scorer
+    _SHARED.append(scorer)
     with multiprocessing.get_context("fork").Pool(options.workers) as pool:
         for index, tally in pool.imap_unordered(_score, tasks):
             tallies[index].add(tally)
@@ -304,12 +300,12 @@ def run(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return scores
 
 
-_scorer: Scorer | None = None
+# Forked workers find the loaded model here.
+_SHARED: list[Scorer] = []
 
 
 def _score(task: tuple[int, int]) -> tuple[int, Tally]:
-    assert _scorer is not None
-    return _scorer(task)
+    return _SHARED[-1](task)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -322,7 +318,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--model", type=Path, default=weights, help="model directory (default: the bundled one)")
     add("--out", type=Path, default=Path("build/tiny-report"), help="folder of the report")
     add("--data", type=Path, default=data if data.is_dir() else None,
-        help="root with nuclei/test and photos/test (default: the project's, where present)")  # fmt: skip
+        help="root with nuclei/test and photos/test (default: ../shared/data)")  # fmt: skip
     add("--no-data", dest="data", action="store_const", const=None, help="leave --data out")
     add("--images", type=Path, action="append", default=[], help="own pictures (repeatable)")
     add("--labels", type=Path, action="append", default=[], help="label map folders of --images")

@@ -181,7 +181,9 @@ def outline(rng: np.random.Generator, radius: float) -> Polygon:
 class Painter:
     """A canvas whose label maps are kept exact while regions are painted over one another."""
 
-    def __init__(self, rng: np.random.Generator, height: int, width: int, background: Floats):
+    def __init__(
+        self, rng: np.random.Generator, height: int, width: int, background: Floats
+    ) -> None:
         self.rng = rng
         self.canvas = background.astype(np.float32)
         self.objects = np.zeros((height, width), np.uint16)

@@ -21,9 +21,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from torch import Tensor, nn
-from transformers import EdgeTamModel
-
 from data import Sample, Source, draw_sample, folder_source, scene_source
 from losses import affinity_loss, prompt_loss
 from model import (
@@ -39,11 +36,15 @@ from model import (
     load_imagenet_weights,
 )
 from scenes import Scene, make_scene
+from torch import Tensor, nn
+from transformers import EdgeTamModel
 
 SCENE_SEED = 1_000_000
 SCENE_SIDE = 320
 WINDOW = 256
 EMA = 0.998
+# Of windows and of whole pictures.
+PHOTO_SHARES = {"panoptic": (0.04, 0.1), "instances": (0.06, 0.12), "one_object": (0.05, 0.12)}
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Plan:
         pictures: number of windows and pictures; 0 if `minutes` counts.
         seed: of every random draw.
         frozen: progress at which the backbone starts to learn.
-        full: progress at which whole pictures take over from windows.
+        full: progress from which on all pictures are whole ones; before, every other step has
+            whole pictures once the backbone learns, as windows cannot hold large objects.
         rate: peak learning rate; the backbone learns at `backbone_rate` times it.
         batch: windows per step and worker.
         prompts: prompts per window.
@@ -76,7 +78,7 @@ class Plan:
 class Run:
     """Model, optimiser and counters of a training run in one process."""
 
-    def __init__(self, plan: Plan, rank: int = 0, world: int = 1, pretrained: bool = True):
+    def __init__(self, plan: Plan, rank: int = 0, world: int = 1, pretrained: bool = True) -> None:
         self.plan, self.rank, self.world = plan, rank, world
         torch.manual_seed(plan.seed)
         model = EdgeTamModel(build_config(plan.image_size)).eval()
@@ -117,7 +119,9 @@ class Run:
         weights, others = [], []
         for name, parameter in model.named_parameters():
             if not any(part in name for part in untrained):
-                (weights if parameter.ndim > 1 and "embed" not in name else others).append(parameter)
+                (weights if parameter.ndim > 1 and "embed" not in name else others).append(
+                    parameter
+                )
         weights += list(self.affinity.parameters())
         for parameter in weights + others + deep:
             parameter.requires_grad_(True)
@@ -139,23 +143,25 @@ class Run:
         """One optimiser step over all workers; returns the averages of this worker's log."""
         started = time.monotonic()
         plan, progress = self.plan, self.progress
-        whole = progress >= plan.full
         deep = progress >= plan.frozen
+        last = progress >= plan.full
+        whole = last or (deep and self.step % 2 == 1)
         window = plan.image_size if whole else min(WINDOW, plan.image_size)
-        count = max(1, plan.batch // 3) if whole else plan.batch
-        prompts = plan.prompts * 2 if whole else plan.prompts
+        count = max(1, plan.batch // 2) if whole else plan.batch
         rng = np.random.default_rng((plan.seed, self.step, self.rank))
         samples = [
-            draw_sample(rng, sources, window, plan.image_size, prompts) for _ in range(count)
+            draw_sample(rng, sources, window, plan.image_size, plan.prompts) for _ in range(count)
         ]
-        loss, log = self._loss(samples, deep, reduced=not whole)
+        loss, log = self._loss(samples, deep, reduced=not last)
         loss.backward()
         self._reduce()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         rate = self.rate()
-        for group, factor in zip(self.optimiser.param_groups, (1, 1, plan.backbone_rate), strict=True):
+        for group, factor in zip(
+            self.optimiser.param_groups, (1, 1, plan.backbone_rate), strict=True
+        ):
             group["lr"] = rate * factor
-        if deep and not whole:
+        if deep and not last:
             # The backbone starts gently: its optimiser state is empty when it thaws.
             self.optimiser.param_groups[2]["lr"] *= min(1.0, (progress - plan.frozen) / 0.03 + 0.02)
         self.optimiser.step()
@@ -222,7 +228,7 @@ class Run:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".partial")
         torch.save(state, temporary)
-        os.replace(temporary, path)
+        temporary.replace(path)
 
     def load(self, path: Path, weights_only: bool = False) -> None:
         """Continue from a checkpoint, or start anew from its averaged weights only."""
@@ -269,28 +275,27 @@ def find_sources(options: argparse.Namespace) -> list[Source]:
     if len(options.images) != len(options.labels):
         raise SystemExit("error: give as many --labels folders as --images folders")
     for images, labels in zip(options.images, options.labels, strict=True):
+        shares = (1.0 / len(options.images),) * 2
+        name = images.parent.name or "own"
         sources.append(
-            folder_source(images.parent.name or "own", images, labels, 1.0 / len(options.images),
-                          options.complete, options.recolour, (0.5, 1.3))
+            folder_source(name, (images, labels), shares, options.complete, options.recolour,
+                          (0.5, 1.3))
         )  # fmt: skip
     root = options.data
     if root is not None and (root / "nuclei" / "train").is_dir():
-        nuclei = root / "nuclei" / "train"
-        sources.append(
-            folder_source("nuclei", nuclei / "images", nuclei / "labels", 0.40, True, True,
-                          (0.7, 1.3))
-        )  # fmt: skip
+        folder = root / "nuclei" / "train"
+        folders = (folder / "images", folder / "labels")
+        sources.append(folder_source("nuclei", folders, (0.48, 0.25), True, True, (0.7, 1.3)))
     if root is not None and (root / "photos" / "train").is_dir():
-        for name, share in (("panoptic", 0.05), ("instances", 0.08), ("one_object", 0.08)):
+        # Most objects of a photograph are larger than a window: they are learnt from whole ones.
+        for name, shares in PHOTO_SHARES.items():
             folder = root / "photos" / "train" / name
-            sources.append(
-                folder_source(name, folder / "images", folder / "labels", share, False, False,
-                              (0.5, 1.1))
-            )  # fmt: skip
+            folders = (folder / "images", folder / "labels")
+            sources.append(folder_source(name, folders, shares, False, False, (0.5, 1.1)))
     if options.scenes:
         cache = draw_scenes(options.scenes, options.workers)
-        share = 0.39 if sources else 1.0
-        sources.append(scene_source(share, options.scenes, SCENE_SEED, SCENE_SIDE, cache))
+        shares = (0.37, 0.41) if sources else (1.0, 1.0)
+        sources.append(scene_source(shares, options.scenes, SCENE_SEED, SCENE_SIDE, cache))
     if not sources:
         raise SystemExit("error: nothing to train on\nfix: give --images and --labels, or --scenes")
     return sources
@@ -342,7 +347,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="label 0 of --labels may hide objects nobody labelled")  # fmt: skip
     add("--recolour", action="store_true", help="change colours of --images at will (microscopy)")
     add("--data", type=Path, default=default_data if default_data.is_dir() else None,
-        help="root with nuclei/train and photos/train (default: the project's, where present)")  # fmt: skip
+        help="root with nuclei/train and photos/train (default: ../shared/data)")  # fmt: skip
     add("--no-data", dest="data", action="store_const", const=None, help="leave --data out")
     add("--scenes", type=int, default=1800, help="number of procedural scenes")
     add("--out", type=Path, required=True, help="folder of the checkpoint")

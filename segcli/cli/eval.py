@@ -31,7 +31,7 @@ _SHOWN = 10
 
 
 @reporting
-def eval_command(  # noqa: PLR0917 (one parameter an option)
+def eval_command(
     pred: Annotated[
         str,
         typer.Argument(metavar="PRED", help="Predictions: a folder or file, or - for records."),

@@ -31,7 +31,7 @@ class ImageIds:
         self._known = known
         self._by_name: dict[str, list[int]] = {}
         for path, number in (known or {}).items():
-            self._by_name.setdefault(path.rpartition("/")[2], []).append(number)
+            self._by_name.setdefault(_file_name(path), []).append(number)
         self._taken: dict[int, str] = {}
 
     def find(self, path: str) -> int:
@@ -44,7 +44,7 @@ class ImageIds:
             return len(self._taken) + 1
         if path in self._known:
             return self._known[path]
-        found = self._by_name.get(path.rpartition("/")[2], [])
+        found = self._by_name.get(_file_name(path), [])
         if len(found) != 1:
             many = f"ids {', '.join(str(n) for n in sorted(found)[:5])}"
             raise InputError(
@@ -131,21 +131,33 @@ class _Results(Source):
         self._by_id: dict[int, list[dict[str, Any]]] = {}
         for number, detection in _detections(path):
             self._by_id.setdefault(number, []).append(detection)
-        names = dict(options.coco_names)
         self._sizes: dict[str, tuple[int, int]] = dict(options.image_sizes)
-        companion = images_file(path)
-        if not names and companion.is_file():
-            for image in load_json(companion)["images"]:
-                names[image["id"]] = image["file_name"]
-                self._sizes[image["file_name"]] = image["height"], image["width"]
+        names, origin = self._choose_names(options.coco_names)
         self._ids = self._name(names)
         total = sum(len(found) for found in self._by_id.values())
-        origin = "named by id" if not names else "named by the ground truth's file names"
-        if not options.coco_names and names:
-            origin = f"named by {companion.name}"
         self.description = (
-            f"{path}: COCO results, {total} detections in {len(self._by_id)} images, {origin}"
+            f"{path}: COCO results, {total} detections in {len(self._by_id)} images, "
+            f"named by {origin}"
         )
+
+    def _choose_names(self, from_truth: Mapping[int, str]) -> tuple[Mapping[int, str], str]:
+        """File name by image id, and where from.
+
+        The companion file tells the images that were segmented. Where it disagrees with the ground
+        truth, ids were counted and are not the ground truth's: its names count, not the ids.
+        """
+        companion = images_file(self._path)
+        if not companion.is_file():
+            return from_truth, "the ground truth's file names" if from_truth else "id"
+        own: dict[int, str] = {}
+        for image in load_json(companion)["images"]:
+            own[image["id"]] = image["file_name"]
+            self._sizes[image["file_name"]] = image["height"], image["width"]
+        if all(_file_name(from_truth.get(n, "")) == _file_name(name) for n, name in own.items()):
+            for number, name in own.items():
+                self._sizes.setdefault(from_truth[number], self._sizes[name])
+            return {number: from_truth[number] for number in own}, "the ground truth's file names"
+        return own, companion.name
 
     def _name(self, names: Mapping[int, str]) -> dict[str, int]:
         if not names:
@@ -188,6 +200,10 @@ class _Results(Source):
         except (KeyError, TypeError, ValueError) as error:
             raise MaskError(f"{self._path}: {key}: malformed", why=repr(error)) from error
         return segment_from_rle(rle, score=score, category=category)
+
+
+def _file_name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _detections(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from segcli.errors import ConfigError
 from segcli.formats import get
 from segcli.formats.base import Overlap, Source, WriteOptions, stem_of
-from segcli.masks.labels import segments_from_label_map
+from segcli.masks.labels import segments_of
 from segcli.records import Segmentation
 
 __all__ = ["Converted", "convert"]
@@ -50,7 +50,7 @@ def convert(source: Source, target: Path, to: str, overlap: Overlap = "score") -
         for _, result in source:
             whole = result
             if result.labels is not None and not result.segments:
-                whole = replace(result, segments=segments_from_label_map(result.labels.values))
+                whole = replace(result, segments=segments_of(result))
             counts["images"] += 1
             counts["segments"] += len(whole.segments)
             yield whole

@@ -14,38 +14,21 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from hotcoco import StreamingEval
 
 from segcli.errors import PairError
 from segcli.masks.labels import rank_score, segments_of
 from segcli.masks.rle import to_coco
 from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums
+from segcli.metrics.coco_curves import TWELVE, Curves, curves_of, twelve
 from segcli.records import Segment
 
 __all__ = ["CocoAp", "CocoSums"]
 
 MAX_DETECTIONS = 100
 _NONE = "the ground truth has no object (of this size)"
-_AREAS = ("", "_small", "_medium", "_large")
-_NAMES = (
-    "ap",
-    "ap50",
-    "ap75",
-    "ap_small",
-    "ap_medium",
-    "ap_large",
-    "ar1",
-    "ar10",
-    "ar100",
-    "ar_small",
-    "ar_medium",
-    "ar_large",
-)
 
 Scope = Literal["per class", "class-agnostic"]
-Floats = npt.NDArray[np.float64]
 _EVERY_CLASS = None
 
 
@@ -132,8 +115,8 @@ class CocoSums(Sums):
         wanted: Iterable[int | None] = [_EVERY_CLASS]
         if self.scope == "per class":
             wanted = sorted(c for c in self.evaluators if c is not _EVERY_CLASS)
-        curves = [_curves(self.evaluators[c]) for c in wanted if c in self.evaluators]
-        return _twelve(curves)
+        curves = [_finished(self.evaluators[c]) for c in wanted if c in self.evaluators]
+        return twelve(curves)
 
     def counts(self) -> dict[str, int]:
         """Objects of both sides."""
@@ -145,7 +128,7 @@ class CocoSums(Sums):
             return {}
         rows: list[Row] = []
         for category in sorted(c for c in self.evaluators if c is not None):
-            scores = _twelve([_curves(self.evaluators[category])])
+            scores = twelve([_finished(self.evaluators[category])])
             row: Row = {"class": category, "name": self.names.get(category)}
             rows.append({**row, **{name: scores[name] for name in ("ap", "ap50", "ap75", "ar100")}})
         return {"per_class": [row for row in rows if not math.isnan(row["ar100"])]}
@@ -194,7 +177,7 @@ class CocoSums(Sums):
 class CocoAp(Metric):
     """COCO's average precision and recall over masks."""
 
-    undefined = MappingProxyType(dict.fromkeys(_NAMES, _NONE))
+    undefined = MappingProxyType(dict.fromkeys(TWELVE, _NONE))
     averaged = False
 
     def __init__(self, options: MetricOptions) -> None:
@@ -282,36 +265,11 @@ def _by_category(
     return groups
 
 
-def _curves(evaluator: Any) -> tuple[Floats, Floats]:  # noqa: ANN401 (hotcoco ships no types)
-    """Precision (T, R, A, M) and recall (T, A, M) of one class; -1 where undefined."""
+def _finished(evaluator: Any) -> Curves:  # noqa: ANN401 (hotcoco ships no types)
     # Finishing an evaluator closes it, and more images may follow.
     done = copy.copy(evaluator).finalize()
     done.accumulate()
-    return np.asarray(done.eval["precision"])[:, :, 0], np.asarray(done.eval["recall"])[:, 0]
-
-
-def _twelve(curves: list[tuple[Floats, Floats]]) -> dict[str, float]:
-    if not curves:
-        return dict.fromkeys(_NAMES, math.nan)
-    precision = np.stack([p for p, _ in curves])
-    recall = np.stack([r for _, r in curves])
-    scores = {
-        "ap": _mean(precision[..., 0, 2]),
-        "ap50": _mean(precision[:, 0, :, 0, 2]),
-        "ap75": _mean(precision[:, 5, :, 0, 2]),
-        "ar1": _mean(recall[..., 0, 0]),
-        "ar10": _mean(recall[..., 0, 1]),
-        "ar100": _mean(recall[..., 0, 2]),
-    }
-    for size in (1, 2, 3):
-        scores[f"ap{_AREAS[size]}"] = _mean(precision[..., size, 2])
-        scores[f"ar{_AREAS[size]}"] = _mean(recall[..., size, 2])
-    return {name: scores[name] for name in _NAMES}
-
-
-def _mean(values: Floats) -> float:
-    defined = values[values > -1]
-    return float(defined.mean()) if defined.size else math.nan
+    return curves_of(done.eval)
 
 
 def _plus(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,12 +92,16 @@ class Prediction:
         """
         started = time.time()
         self.counts = {"images": len(self.items), "ok": 0, "skipped": 0, "errors": 0, "segments": 0}
-        with self._open_folder():
-            self._write_manifest(started, loaded, "running")
+        if not isinstance(self.sink, Outputs):
             yield from self._merged(loaded)
-            if isinstance(self.sink, Outputs):
-                self.sink.finish(self.items)
-            self._write_manifest(started, loaded, "finished")
+            return
+        with _locked(self.sink.folder):
+            # The manifest comes first: without it, no later run could tell whose results these are.
+            self._write_manifest(self.sink.folder, started, loaded, "running")
+            with self.sink.journal.appending():
+                yield from self._merged(loaded)
+            self.sink.finish(self.items)
+            self._write_manifest(self.sink.folder, started, loaded, "finished")
 
     def claim(self) -> None:
         """Make the output folder ready: it is made, tried, and emptied of results to be redone.
@@ -161,19 +165,9 @@ class Prediction:
             job = Job(loaded.segment, self.model.name, self.sink, apply_exif=settings.exif)
             yield from run(job, self.todo)
 
-    @contextmanager
-    def _open_folder(self) -> Iterator[None]:
-        if not isinstance(self.sink, Outputs):
-            yield
-            return
-        with ExitStack() as stack:
-            stack.enter_context(_locked(self.sink.folder))
-            stack.enter_context(self.sink.journal.appending())
-            yield
-
-    def _write_manifest(self, started: float, loaded: Loaded | None, status: str) -> None:
-        if not isinstance(self.sink, Outputs):
-            return
+    def _write_manifest(
+        self, folder: Path, started: float, loaded: Loaded | None, status: str
+    ) -> None:
         self.manifest.run = {
             "status": status,
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
@@ -182,9 +176,9 @@ class Prediction:
             **(loaded.facts() if loaded else {}),
         }
         try:
-            self.manifest.write(self.sink.folder)
+            self.manifest.write(folder)
         except OSError as error:
-            raise write_failure(self.sink.folder / MANIFEST_NAME, error) from error
+            raise write_failure(folder / MANIFEST_NAME, error) from error
 
 
 def prepare(request: Request) -> Prediction:

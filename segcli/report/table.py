@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from segcli.evaluate.result import Evaluation, ImageRow
 __all__ = ["ScoreRow", "print_evaluation", "score_rows", "worst_images"]
 
 _UNDEFINED = "n/a"
+_ENDLESS = 10_000
 _HEADLINES = {"binary": "iou", "semantic": "miou", "instance": "f1_50"}
 _COLUMNS = {"gt_pixels": "gt pixels", "pred_pixels": "pred pixels", "matched_iou": "matched IoU"}
 
@@ -72,11 +74,24 @@ def print_evaluation(
         parts.append(_worst(worst, evaluation.protocol))
     if reasons := _reasons(evaluation):
         parts.append(reasons)
+    if not console.is_terminal:
+        console.file.write(_plain(parts))
+        return
     for number, part in enumerate(parts):
         if number:
             console.print()
-        # Wrapped lines are for windows; in a file or pipe a row stays a line.
-        console.print(part, soft_wrap=not console.is_terminal)
+        console.print(part)
+
+
+def _plain(parts: Sequence[RenderableType]) -> str:
+    """Text for a file or pipe: lines are as long as they need to be, and end where text ends."""
+    text = io.StringIO()
+    wide = Console(file=text, width=_ENDLESS, color_system=None, highlight=False)
+    for number, part in enumerate(parts):
+        if number:
+            wide.print()
+        wide.print(part)
+    return "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
 
 
 def _header(evaluation: Evaluation) -> Text:

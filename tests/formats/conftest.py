@@ -20,11 +20,13 @@ HEIGHT, WIDTH = 12, 17
 
 
 def disc(y: float, x: float, radius: float) -> np.ndarray:
+    """A disc in a mask of 12 by 17 pixels."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     return (rows - y) ** 2 + (columns - x) ** 2 < radius**2
 
 
 def segments() -> tuple[Segment, ...]:
+    """Two overlapping segments with all their provenance; the second has a hole."""
     common = {"crop_box_xywh": (0.0, 0.0, float(WIDTH), float(HEIGHT))}
     return (
         segment_from_mask(

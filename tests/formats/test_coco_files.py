@@ -22,6 +22,7 @@ PATHS = ["b/x.jpg", "a/x.jpg", "y.jpg"]
 
 
 def evaluate(gt, results) -> np.ndarray:
+    """COCOeval's twelve numbers for two files."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(gt))
         run = COCOeval(truth, truth.loadRes(str(results)), "segm")
@@ -32,6 +33,7 @@ def evaluate(gt, results) -> np.ndarray:
 
 
 def write(name, results, folder, **options):
+    """Write results in a format that has one file for all."""
     writer = get(name)
     return writer.write_dataset(iter(results), folder / writer.file_name, WriteOptions(**options))
 
@@ -139,6 +141,23 @@ def test_the_ground_truth_names_results(tmp_path, truth, make_result):
         open_source(file, ReadOptions(coco_names={1: "b/x.jpg"}))
 
 
+def test_counted_ids_are_not_taken_for_the_ground_truths(tmp_path, truth, make_result):
+    """Results written without --gt: image 1 is ours, not theirs; names pair them, not ids."""
+    file, _ = write("coco", [make_result("y.jpg"), make_result("a/x.jpg")], tmp_path)
+    gt = open_source(truth)
+    options = ReadOptions(coco_names=gt.names, image_sizes=gt.sizes)
+    assert gt.names[1] == "b/x.jpg"
+    assert open_source(file, options).keys() == ["a/x.jpg", "y.jpg"]
+
+
+def test_matching_ids_get_the_ground_truths_names(tmp_path, make_result):
+    """Results written with --gt are named as the ground truth names its images."""
+    file, _ = write("coco", [make_result("y.jpg")], tmp_path, image_ids={"val/y.jpg": 12})
+    source = open_source(file, ReadOptions(coco_names={12: "val/y.jpg", 13: "val/z.jpg"}))
+    assert source.keys() == ["val/y.jpg"]
+    assert len(source.read("val/y.jpg").segments) == 2
+
+
 def test_detections_are_read_best_first(tmp_path):
     """The order of the file does not matter; equal scores keep it."""
     coded = to_coco(segment_from_mask(np.eye(3)).mask)
@@ -181,7 +200,7 @@ def test_no_detection_at_all_is_a_result(tmp_path):
 
 
 def test_annotation_ids_start_at_1(truth):
-    """pycocotools takes annotation id 0 for "not matched": a perfect prediction would lose."""
+    """To pycocotools, annotation id 0 means "not matched": a perfect prediction would lose."""
     annotations = json.loads(truth.read_text())["annotations"]
     assert [a["id"] for a in annotations] == [1, 2, 3, 4, 5, 6]
     assert all(a["iscrowd"] == 0 and a["area"] > 0 for a in annotations)

@@ -120,7 +120,7 @@ def test_metas_own_folder_is_read(tmp_path, save):
 def test_amg_keeps_what_there_is(tmp_path, make_result):
     """Segments without point, crop or scores are written as empty fields and read as None."""
     bare = make_result("x.png", segments=())
-    segments = [s for s in make_result().segments]
+    segments = list(make_result().segments)
     plain = make_result(
         "x.png",
         segments=tuple(type(s)(mask=s.mask, area=s.area, box_xywh=s.box_xywh) for s in segments),

@@ -42,6 +42,7 @@ def png(depth: int, rows: list[bytes], width: int) -> bytes:
 
 
 def only(source) -> Segmentation:
+    """The one result of a source."""
     ((_, result),) = source
     return result
 
@@ -250,6 +251,13 @@ def test_class_maps_whose_classes_are_of_one_piece_stay_semantic(tmp_path, save)
     assert open_source(tmp_path).kind == "semantic"
     save(tmp_path / "z.png", SQUARE)
     assert open_source(tmp_path).kind == "instance"
+
+
+def test_a_few_ids_with_gaps_are_classes(tmp_path, save):
+    """Objects are counted from 1; class 3 without class 2 is no count, however whole it is."""
+    save(tmp_path / "x.png", np.where(TWO_BLOBS == 2, 3, TWO_BLOBS).astype(np.uint8))
+    save(tmp_path / "y.png", SQUARE * 3)
+    assert open_source(tmp_path).kind == "semantic"
 
 
 def test_an_unexpected_value_among_binary_masks_is_an_error_of_that_file(tmp_path, save):

@@ -197,7 +197,7 @@ def test_a_damaged_record_names_its_image(make_result):
         from_record({**record, "height": 9})
 
 
-def test_numbers_that_json_lacks_are_refused(make_result):
+def test_numbers_that_json_lacks_are_refused():
     """NaN is never written: other tools' JSON parsers would stop there."""
     with pytest.raises(ValueError, match="not JSON compliant"):
         to_line({"score": float("nan")})

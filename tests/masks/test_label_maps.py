@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from segcli.masks import labels
 from segcli.masks.labels import (
     foreground,
     label_map_from_segments,
@@ -15,7 +18,7 @@ from segcli.masks.labels import (
     segments_from_label_map,
     segments_of,
 )
-from segcli.masks.rle import decode, encode, segment_from_mask
+from segcli.masks.rle import decode, encode, runs, segment_from_mask
 from segcli.records import ImageRef, LabelMap, Segmentation
 
 label_maps = hnp.arrays(
@@ -26,6 +29,7 @@ label_maps = hnp.arrays(
 
 
 def result_of(height: int, width: int, **fields) -> Segmentation:
+    """A result for an image of that size."""
     return Segmentation(image=ImageRef("x.png", height, width), **fields)
 
 
@@ -90,8 +94,9 @@ def test_equal_areas_leave_the_pixel_to_the_earlier_segment():
         assert label_map_from_segments(twins, 1, 3, overlap).tolist() == [[1, 1, 2]]
 
 
-def test_beyond_65535_segments_the_map_widens():
+def test_beyond_65535_segments_the_map_widens(monkeypatch):
     """The 65536th segment keeps its own id instead of wrapping around to 0."""
+    monkeypatch.setattr(labels, "runs", lru_cache(runs))
     pixel = segment_from_mask(np.array([[1, 0]]))
     last = segment_from_mask(np.array([[0, 1]]))
     values = label_map_from_segments([pixel] * 65535 + [last], 1, 2)
@@ -126,16 +131,16 @@ def test_foreground_leaves_ignored_pixels_out():
 
 def test_semantic_values_become_categories():
     """A class map turned into segments keeps class ids and names; 0 is background."""
-    labels = LabelMap(np.array([[0, 2, 2, 7]]), "semantic")
-    found = segments_of(result_of(1, 4, labels=labels, categories={2: "cell"}))
+    classes = LabelMap(np.array([[0, 2, 2, 7]]), "semantic")
+    found = segments_of(result_of(1, 4, labels=classes, categories={2: "cell"}))
     assert [(s.category, s.category_name, s.area) for s in found] == [(2, "cell", 2), (7, None, 1)]
     assert decode(found[0].mask).tolist() == [[False, True, True, False]]
 
 
 def test_label_map_of_prefers_what_is_there():
     """A result that has a map gives it as it is; one that has segments gives them flattened."""
-    labels = LabelMap(np.array([[0, 9]]), "instance")
-    assert label_map_of(result_of(1, 2, labels=labels)) is labels.values
+    instances = LabelMap(np.array([[0, 9]]), "instance")
+    assert label_map_of(result_of(1, 2, labels=instances)) is instances.values
     segments = (segment_from_mask(np.array([[0, 1]])),)
     assert label_map_of(result_of(1, 2, segments=segments)).tolist() == [[0, 1]]
     assert segments_of(result_of(1, 2, segments=segments)) is segments

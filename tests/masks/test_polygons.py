@@ -13,6 +13,7 @@ from segcli.masks.rle import decode, from_polygons
 
 
 def filled_parts(mask: np.ndarray) -> list[np.ndarray]:
+    """The 8-connected parts of a mask with their holes filled, found by others."""
     labels = measure.label(mask, connectivity=2)
     return [ndimage.binary_fill_holes(labels == i) for i in range(1, labels.max() + 1)]
 

@@ -27,6 +27,7 @@ masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24))
 
 
 def theirs(mask: np.ndarray) -> str:
+    """The counts that pycocotools gives a mask."""
     return oracle.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"].decode()
 
 

@@ -21,9 +21,7 @@ from segcli.records import ImageRef, LabelMap, Segmentation
 
 HEIGHT, WIDTH = 6, 7
 IMAGE = ImageRef("a.png", HEIGHT, WIDTH)
-MASKS = st.lists(
-    hnp.arrays(bool, (HEIGHT, WIDTH)).filter(np.any), min_size=0, max_size=4
-)
+MASKS = st.lists(hnp.arrays(bool, (HEIGHT, WIDTH)).filter(np.any), min_size=0, max_size=4)
 LABELS = hnp.arrays(np.uint16, (HEIGHT, WIDTH), elements=st.sampled_from([0, 1, 2, 9, 500]))
 
 
@@ -38,6 +36,7 @@ def of_labels(values, **fields) -> Segmentation:
 
 def brute_force(preds, gts, threshold: Fraction):
     """The best matching by trying every injection: most pairs, then the largest sum of IoU."""
+
     def iou(p, g):
         return Fraction(int((p & g).sum()), int((p | g).sum()))
 

@@ -43,7 +43,9 @@ def pixel_by_pixel(pred, gt, counted):
         "recall": (tp, tp + fn),
         "pixel_accuracy": (tp + tn, tp + fp + fn + tn),
     }
-    return {name: float(Fraction(int(a), int(b))) if b else math.nan for name, (a, b) in exact.items()}
+    return {
+        name: float(Fraction(int(a), int(b))) if b else math.nan for name, (a, b) in exact.items()
+    }
 
 
 def pair_of(pred: np.ndarray, gt: np.ndarray, index: int = 0) -> Pair:

@@ -60,7 +60,9 @@ def test_scores_equal_a_loop_over_classes(maps):
     assert semantic_scores(matrix) == pytest.approx(one_class_after_the_other(*maps), rel=1e-12)
 
 
-@given(map_pairs(), st.sampled_from([np.uint8, np.int16, np.uint16, np.int64]), st.integers(0, 3000))
+@given(
+    map_pairs(), st.sampled_from([np.uint8, np.int16, np.uint16, np.int64]), st.integers(0, 3000)
+)
 def test_counts_equal_scikit_image_for_any_ids(maps, dtype, shift):
     """The matrix is scikit-image's contingency table, for small and large ids of any integer type."""
     if dtype is np.uint8:
