@@ -293,11 +293,11 @@ def _prompt(
             point = central_point(part)
     coordinates[0] = point[::-1]
     draw = rng.random()
-    if draw < 0.2:
+    if draw < 0.32:
         coordinates[:2] = _box(rng, asked)
         labels[:] = BOX_START, BOX_END, NOT_A_POINT
         other = asked
-    if 0.2 <= draw < 0.3:
+    if 0.32 <= draw < 0.41:
         outside = ~asked
         second = rng.random() < 0.5 and outside.any()
         coordinates[1] = _pixel(rng, outside if second else asked)[::-1]

@@ -129,7 +129,9 @@ def eval_command(
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="METRIC=X", help="Exit 4 when lower; repeatable.", rich_help_panel=_GATES
+            metavar="METRIC=X",
+            help="Exit 4 when lower; repeatable. Names are paths in the JSON; miou is miou.pooled.",
+            rich_help_panel=_GATES,
         ),
     ] = None,
     fail_over: Annotated[

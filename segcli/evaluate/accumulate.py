@@ -123,6 +123,11 @@ class Accumulator:
         """The choices behind the numbers, by topic."""
         return {k: v for metric in self._metrics for k, v in metric.conventions().items()}
 
+    def headlines(self) -> list[str]:
+        """The first convention of each metric, as a line for people."""
+        firsts = [next(iter(metric.conventions().items())) for metric in self._metrics]
+        return [f"{topic}: {words}" for topic, words in firsts]
+
     def reasons(self) -> dict[str, str]:
         """Every data-set score's dotted name → the reason when it is undefined."""
         return {k: v for metric in self._metrics for k, v in metric.names().items()}

@@ -37,9 +37,11 @@ def _about_void(settings: EvalSettings, protocol: Protocol, totals: Accumulator)
         return []
     if not totals.ignored:
         return [f"no pixel has the ignore index {ignore}"]
-    if protocol != "semantic":
-        return []
-    truth = [row["class"] for row in totals.tables()["per_class"] if row["gt_pixels"]]
+    if protocol == "semantic":
+        truth = [row["class"] for row in totals.tables()["per_class"] if row["gt_pixels"]]
+    else:
+        counts = totals.counts()
+        truth = [1] if counts.get("gt_objects", counts.get("tp", 0) + counts.get("fn", 0)) else [0]
     if truth == [0]:
         said = f"with {ignore} ignored the ground truth is nothing but background"
         return [f"{said}: if {ignore} means inside, leave the ignore index out"]

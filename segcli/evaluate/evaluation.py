@@ -203,6 +203,7 @@ class _Work:
             counts={"images": totals.images, "failed": len(self.failures), **totals.counts()},
             tables=totals.tables(),
             params=params_block(self.settings, protocol, sources, pairing, totals),
+            headlines=tuple(totals.headlines()),
             failures=tuple(self.failures),
             left_out=tuple(self.left_out),
             notes=(

@@ -8,6 +8,8 @@ from segcli.metrics import Protocol
 
 __all__ = ["choose_protocol"]
 
+_WITH_CLASSES = frozenset({"coco", "coco-dataset", "ndjson", "yolo"})
+
 
 def choose_protocol(pred: Source, gt: Source, wanted: Protocol | None) -> tuple[Protocol, str]:
     """The protocol that both sides can be scored by, and the reason in words.
@@ -28,14 +30,15 @@ def choose_protocol(pred: Source, gt: Source, wanted: Protocol | None) -> tuple[
     return gt.kind, f"the ground truth is {gt.kind}"
 
 
-_WITH_CLASSES = frozenset({"coco", "coco-dataset", "ndjson", "yolo"})
-
-
 def _check_possible(pred: Source, gt: Source, wanted: Protocol) -> None:
     for side, source in (("predictions", pred), ("ground truth", gt)):
         if wanted == "instance" and source.kind != "instance":
             lacks = "objects: each as its own mask or label value"
-        elif wanted == "semantic" and source.kind == "instance" and source.format == "labels":
+        elif (
+            wanted == "semantic"
+            and source.kind == "instance"
+            and source.format not in _WITH_CLASSES
+        ):
             lacks = "classes"
         else:
             continue

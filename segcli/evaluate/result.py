@@ -83,6 +83,7 @@ class Evaluation:
         counts: images, pairs and whole numbers behind the scores.
         tables: rows by table name (`per_class`, `per_threshold`).
         params: the conventions.
+        headlines: of these, one line a metric.
         failures: images that were not scored although they should have been.
         left_out: images that were not scored because `missing` says so.
         notes: what has to be said aloud: what each side was taken for, and how it was scored.
@@ -95,6 +96,7 @@ class Evaluation:
     counts: dict[str, int]
     tables: dict[str, list[Row]]
     params: dict[str, Any]
+    headlines: tuple[str, ...] = ()
     failures: tuple[Failure, ...] = ()
     left_out: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
@@ -144,4 +146,4 @@ def plain(value: float) -> float | None:
 
 
 def _plain_row(row: Row) -> Row:
-    return {k: plain(v) if isinstance(v, float) else v for k, v in row.items()}
+    return nested({k: plain(v) if isinstance(v, float) else v for k, v in row.items()})

@@ -155,7 +155,7 @@ class Metric(ABC):
 
     @abstractmethod
     def conventions(self) -> dict[str, str]:
-        """The choices behind the numbers, by topic."""
+        """The choices behind the numbers, by topic; the first one in a line for the table."""
 
     def names(self) -> dict[str, str]:
         """Dotted name of every data-set score → the reason when it is undefined."""

@@ -214,8 +214,8 @@ class CocoAp(Metric):
     def conventions(self) -> dict[str, str]:
         """COCO's rules."""
         return {
-            "coco_matching": "greedy by score, IoU >= threshold, thresholds 0.50:0.05:0.95, crowd "
-            "regions forgive, at most 100 predictions an image (and class)",
+            "coco": "ap and ar: greedy by score, IoU >= 0.50:0.05:0.95, at most 100 predictions an "
+            "image (and class), crowds forgive",
             "coco_area": "ground truth: as annotated, else pixels of the mask; predictions: pixels "
             "of the mask, never of the box; small < 32², large > 96² pixels",
             "coco_score": "score, else predicted IoU, else equal for all; ties by order",

@@ -15,7 +15,6 @@ from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums, ratio
 from segcli.metrics.intersections import Intersections, intersect
@@ -116,28 +115,31 @@ def match(found: Intersections) -> MatchingSums:
     """
     sums = MatchingSums()
     exempt = 2 * found.pred_forgiven > found.pred_full_areas
-    truths = int(np.count_nonzero(found.gt_areas))
+    truths, unions = int(np.count_nonzero(found.gt_areas)), found.unions
     for i, twentieths in enumerate(_TWENTIETHS):
-        kept = _assign(found, twentieths)
+        kept = _assign(found, unions, twentieths)
         matched = np.zeros(len(found.pred_areas), bool)
         matched[found.pred[kept]] = True
         tp = len(kept)
         forgiven = int(np.count_nonzero(exempt & ~matched))
         sums.tp[i], sums.fn[i], sums.forgiven[i] = tp, truths - tp, forgiven
         sums.fp[i] = len(matched) - tp - forgiven
-        shares = found.pixels[kept] / found.unions[kept]
-        sums.iou[i] = sum((Fraction(float(v)) for v in shares), Fraction())
+        sums.iou[i] = Fraction(math.fsum(found.pixels[kept] / unions[kept]))
     return sums
 
 
-def _assign(found: Intersections, twentieths: int) -> npt.NDArray[np.int64]:
+def _assign(
+    found: Intersections, unions: npt.NDArray[np.int64], twentieths: int
+) -> npt.NDArray[np.int64]:
     """Indices of the overlapping pairs that form the best matching at one threshold."""
-    unions = found.unions
     fit = np.flatnonzero(20 * found.pixels >= twentieths * unions)
+    if _once_each(found.pred[fit]) and _once_each(found.gt[fit]):
+        return fit
+    # scipy is loaded only by who needs it: its import takes longer than most scores.
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415
+
     preds, pred_row = np.unique(found.pred[fit], return_inverse=True)
     gts, gt_column = np.unique(found.gt[fit], return_inverse=True)
-    if len(preds) == len(gts) == len(fit):
-        return fit
     which = np.full((len(preds), len(gts)), -1)
     which[pred_row, gt_column] = fit
     gain = np.zeros(which.shape)
@@ -146,6 +148,10 @@ def _assign(found: Intersections, twentieths: int) -> npt.NDArray[np.int64]:
     rows, columns = linear_sum_assignment(gain, maximize=True)
     chosen = which[rows, columns]
     return np.sort(chosen[chosen >= 0])
+
+
+def _once_each(indices: npt.NDArray[np.int64]) -> bool:
+    return len(indices) == 0 or int(np.bincount(indices).max()) == 1
 
 
 class Matching(Metric):
@@ -167,8 +173,9 @@ class Matching(Metric):
     def conventions(self) -> dict[str, str]:
         """The matching rule."""
         return {
-            "matching": "optimal assignment, class-agnostic, IoU >= threshold, thresholds "
-            "0.50:0.05:0.95; most pairs first, then the largest sum of IoU",
+            "matching": "f1 to matched_iou: optimal assignment, class-agnostic, IoU >= 0.50 (_50) "
+            "or 0.75 (_75); ap_dsb over 0.50:0.05:0.95",
+            "matching_optimum": "as many pairs as possible, then the largest sum of IoU",
             "matching_crowd": "an unmatched prediction with more than half its pixels in crowd or "
             "ignored regions is not counted",
             "ap_dsb": "TP/(TP+FP+FN), the mean over the ten thresholds; ap_dsb_50 at one",

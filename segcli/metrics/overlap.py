@@ -127,9 +127,8 @@ class Overlap(Metric):
     def conventions(self) -> dict[str, str]:
         """What is foreground, and the empty cases."""
         return {
-            f"{self.prefix}foreground": "every object and every non-zero value, as one mask; "
-            "only the foreground is scored",
-            f"{self.prefix}empty": "both masks of an image empty: undefined, left out of the mean "
+            "foreground": "all objects and non-zero values as one mask against the rest",
+            "empty_masks": "both masks of an image empty: undefined, left out of the mean "
             "of images; one empty: IoU and Dice 0",
         }
 

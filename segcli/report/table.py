@@ -111,9 +111,9 @@ def _header(evaluation: Evaluation) -> Text:
     why = f"protocol {evaluation.protocol}: {params['protocol_why']}"
     pixels = f"pixels: {void}; sizes differ: {params['sizes']['mismatch']}"
     pooled = "pooled = summed over the data set, then one ratio"
-    mean = f"mean of images = one ratio an image, undefined ({_UNDEFINED}) ones left out"
+    mean = f"(mean) of images = one ratio an image, undefined ({_UNDEFINED}) ones left out"
     lines = [f"{scored}; {pairs}", f"{why}; {pixels}", f"{pooled}; {mean}"]
-    lines += [f"{topic}: {words}" for topic, words in params["conventions"].items()]
+    lines += evaluation.headlines
     return Text("\n".join(lines), style="dim")
 
 
@@ -135,12 +135,17 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     table = _frame(title)
     for column in columns:
         text = isinstance(rows[0][column], str)
-        table.add_column(
-            _COLUMNS.get(column, column), justify="left" if text else "right", no_wrap=True
-        )
+        table.add_column(_label(column), justify="left" if text else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(row[column], column) for column in columns))
     return table
+
+
+def _label(column: str) -> str:
+    name, _, scope = column.rpartition(".")
+    if scope == "mean_of_images":
+        return "(mean)"
+    return name if scope == "pooled" else _COLUMNS.get(column, column)
 
 
 def _worst(rows: Sequence[ImageRow], protocol: str) -> Table:
@@ -154,7 +159,14 @@ def _worst(rows: Sequence[ImageRow], protocol: str) -> Table:
 
 
 def _frame(title: str | None = None) -> Table:
-    return Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
 
 
 def _reasons(evaluation: Evaluation) -> Text | None:

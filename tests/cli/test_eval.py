@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def segcli(*words, stdin: bytes = b"", cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *map(str, words)], input=stdin, capture_output=True, cwd=cwd)
+    command = [*COMMAND, *map(str, words)]
+    done = subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, check=False)
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode(), done.stderr.decode()
     )
@@ -115,7 +116,7 @@ def test_a_mask_at_model_resolution_is_an_error_naming_both_sizes(folders):
     assert segcli(pred, gt, "--resize-pred", "nearest").returncode == 0
 
 
-def test_gates_decide_the_exit_code(folders, tmp_path):
+def test_gates_decide_the_exit_code(folders):
     """Met is 0, missed is 4, unknown is 2 with the closest name; the words are on stderr."""
     assert segcli(*folders, "--fail-under", "iou.pooled=0.69").returncode == 0
     missed = segcli(*folders, "--fail-under", "iou.pooled=0.7", "--json")
@@ -174,8 +175,9 @@ MISTAKES = {
 }
 
 
+@pytest.mark.usefixtures("folders")
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_is_exit_code_2_before_anything_is_scored(folders, tmp_path, case):
+def test_a_mistake_is_exit_code_2_before_anything_is_scored(tmp_path, case):
     """What cannot be done is said in one place, with a fix, and stdout stays empty."""
     words, hint = MISTAKES[case]
     done = segcli(*({"PRED": "pred", "GT": "gt"}.get(word, word) for word in words), cwd=tmp_path)

@@ -13,6 +13,7 @@ from segcli.errors import InputError, UsageError
 from segcli.evaluate import Accumulator, EvalSettings, evaluate
 from segcli.evaluate.accumulate import measure
 from segcli.formats.ndjson import StreamSource
+from segcli.masks.rle import encode
 from segcli.metrics import MetricOptions, Pair, metrics_for
 
 PROTOCOLS = ("binary", "semantic", "instance")
@@ -315,26 +316,43 @@ def test_any_labels_can_be_scored_as_binary(memory, disc_maps):
     found = evaluate(
         memory("instance", maps), memory("instance", maps), EvalSettings(protocol="binary")
     )
-    assert list(found.metrics)[0] == "iou.pooled"
+    assert next(iter(found.metrics)) == "iou.pooled"
 
 
-def test_ignoring_the_background_of_one_class_is_warned_about(memory):
+class VoidedMixin:
+    """A side whose pixels of one value do not count."""
+
+    void = 0
+
+    def read(self, key):
+        return replace(super().read(key), ignore=encode(self.maps[key] == self.void))
+
+
+@pytest.mark.parametrize("kind", ["binary", "semantic"])
+def test_ignoring_the_background_of_one_class_is_warned_about(memory, kind):
     """With background ignored and one class left, mIoU is recall."""
-    gt = np.array([[0, 1]], np.uint8)
-
-    class Voided(memory):
-        def read(self, key):
-            from segcli.masks.rle import encode
-
-            return replace(super().read(key), ignore=encode(self.maps[key] == 0))
-
+    voided = type("Voided", (VoidedMixin, memory), {})
     found = evaluate(
-        memory("semantic", {"a.png": np.array([[1, 1]], np.uint8)}),
-        Voided("semantic", {"a.png": gt}),
+        memory(kind, {"a.png": np.array([[1, 1]], np.uint8)}),
+        voided(kind, {"a.png": np.array([[0, 1]], np.uint8)}),
         EvalSettings(ignore_index=0),
     )
     assert any("IoU is then recall" in warning for warning in found.warnings)
     assert found.params["ignored_percent"] == 50.0
+
+
+@pytest.mark.parametrize("kind", ["binary", "semantic", "instance"])
+def test_ignoring_everything_but_the_background_is_warned_about(memory, kind):
+    """{0, 255} with 255 ignored scores nothing but background, and that is said."""
+    voided = type("Voided", (VoidedMixin, memory), {"void": 255})
+    truth = voided(kind, {"a.png": np.array([[0, 255]], np.uint8)})
+    if kind != "semantic":
+        truth.maps["a.png"][0, 1] = 0
+        truth.void = 0
+    found = evaluate(
+        memory(kind, {"a.png": np.array([[0, 0]], np.uint8)}), truth, EvalSettings(ignore_index=255)
+    )
+    assert any("nothing but background" in warning for warning in found.warnings)
 
 
 def test_an_ignore_index_that_never_occurs_is_warned_about(memory):
@@ -353,6 +371,6 @@ def test_params_state_every_convention(memory, disc_maps):
     maps = disc_maps(2)
     params = evaluate(memory("instance", maps), memory("instance", maps)).params
     assert {"averaging", "pairing", "sizes", "undefined", "ignored_percent"} <= params.keys()
-    assert {"matching", "coco_matching", "coco_area", "coco_score"} <= params["conventions"].keys()
+    assert {"matching", "coco", "coco_area", "coco_score"} <= params["conventions"].keys()
     assert {"segcli", "numpy", "hotcoco", "scipy"} <= params["versions"].keys()
     assert len(params["pairing"]["sha256"]) == 64

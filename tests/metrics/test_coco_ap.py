@@ -243,7 +243,7 @@ def test_a_score_that_is_no_number_is_an_error():
 
 
 def test_the_stated_area_sorts_objects_by_size(tmp_path: Path):
-    """A dataset's `area` decides between small and medium, and a result's `bbox` decides nothing."""
+    """A dataset's `area` tells small from medium; a result's `bbox` tells nothing."""
     mask = np.zeros((SIDE, SIDE), bool)
     mask[:40, :40] = True
     coded = to_coco(segment_from_mask(mask).mask)

@@ -68,7 +68,6 @@ def test_label_maps_and_masks_give_the_same(pred, gt, void):
     ignore = encode(void)
     preds = [pred == v for v in np.unique(pred) if v]
     gts = [gt == v for v in np.unique(gt) if v]
-    # A mask twice makes the side overlap itself, which forces the comparison by mask.
     by_map = match(intersect(Pair("a", 0, of_labels(pred), of_labels(gt, ignore=ignore))))
     by_mask = match(intersect(Pair("a", 0, of_masks(preds), of_masks(gts, ignore=ignore))))
     for name in ("tp", "fp", "fn", "forgiven"):

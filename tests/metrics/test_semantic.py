@@ -14,7 +14,8 @@ from skimage.metrics import contingency_table
 from segcli.errors import PairError
 from segcli.masks.rle import encode, segment_from_mask
 from segcli.metrics.base import MetricOptions, Pair
-from segcli.metrics.semantic import Semantic, class_map, confusion, semantic_scores
+from segcli.metrics.confusion import confusion, semantic_scores
+from segcli.metrics.semantic import Semantic, class_map
 from segcli.records import ImageRef, LabelMap, Segmentation
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=8)
@@ -64,7 +65,7 @@ def test_scores_equal_a_loop_over_classes(maps):
     map_pairs(), st.sampled_from([np.uint8, np.int16, np.uint16, np.int64]), st.integers(0, 3000)
 )
 def test_counts_equal_scikit_image_for_any_ids(maps, dtype, shift):
-    """The matrix is scikit-image's contingency table, for small and large ids of any integer type."""
+    """The matrix is scikit-image's contingency table, for ids of any size and integer type."""
     if dtype is np.uint8:
         shift %= 200
     pred, gt = (values.astype(dtype) + dtype(shift) for values in maps)
@@ -113,7 +114,8 @@ def test_absent_classes_are_dropped_and_counted():
     assert sums.counts() == {"classes": 2, "classes_absent": 1, "classes_only_predicted": 0}
     ghost = sums.tables()["per_class"][2]
     assert (ghost["name"], ghost["gt_pixels"]) == ("ghost", 0)
-    assert math.isnan(ghost["iou"])
+    assert math.isnan(ghost["iou.pooled"])
+    assert math.isnan(ghost["iou.mean_of_images"])
 
 
 def test_a_class_only_predicted_scores_zero_and_is_said():
@@ -121,6 +123,18 @@ def test_a_class_only_predicted_scores_zero_and_is_said():
     sums = measured(np.array([[0, 7]]), np.array([[0, 0]]))
     assert sums.compute()["miou"] == 0.25
     assert "7" in sums.notes()[0]
+
+
+def test_each_class_is_given_pooled_and_as_mean_of_images():
+    """A class found in one image and missed in another: pooled weighs pixels, the mean images."""
+    total = Semantic(MetricOptions()).zero()
+    total.add(measured(np.array([[1] * 9]), np.array([[1] * 9])))
+    total.add(measured(np.array([[0]]), np.array([[1]])))
+    total.add(measured(np.array([[0]]), np.array([[0]])))
+    one = total.tables()["per_class"][1]
+    assert one["recall.pooled"] == 0.9
+    assert one["recall.mean_of_images"] == one["iou.mean_of_images"] == 0.5
+    assert one["precision.mean_of_images"] == 1.0
 
 
 def test_no_pixels_are_undefined():
@@ -172,6 +186,14 @@ def test_objects_without_classes_have_no_class_map():
     with pytest.raises(PairError, match="without classes") as caught:
         class_map(Segmentation(ImageRef("a.png", 2, 2), segments))
     assert "--protocol" in caught.value.fix
+
+
+def test_object_ids_are_not_taken_for_classes():
+    """Thousands of values would make a matrix of gigabytes: refused, with a way out."""
+    ids = np.arange(5000, dtype=np.int32).reshape(50, 100)
+    with pytest.raises(PairError, match="5000 different values") as caught:
+        measured(ids, ids)
+    assert "--kind instance" in caught.value.fix
 
 
 def test_shapes_must_agree():

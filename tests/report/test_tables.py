@@ -23,8 +23,8 @@ def evaluation() -> Evaluation:
         counts={"images": 2, "failed": 1},
         tables={
             "per_class": [
-                {"class": 0, "name": "a, b", "iou": 0.5, "gt_pixels": 3},
-                {"class": 1, "name": None, "iou": math.nan, "gt_pixels": 0},
+                {"class": 0, "name": "a, b", "iou.pooled": 0.5, "gt_pixels": 3},
+                {"class": 1, "name": None, "iou.pooled": math.nan, "gt_pixels": 0},
             ]
         },
         params={
@@ -38,8 +38,8 @@ def evaluation() -> Evaluation:
                 "ground_truth_without_prediction": 0,
             },
             "sizes": {"mismatch": "error"},
-            "conventions": {"absent_classes": "dropped"},
         },
+        headlines=("classes: absent ones dropped",),
     )
 
 
@@ -63,7 +63,7 @@ def test_the_header_states_the_conventions():
     head = printed().split("metric")[0]
     for words in ("2 images scored, 1 not", "2 pairs by stem", "1 unmatched", "12.5 % (255)"):
         assert words in head
-    assert "absent_classes: dropped" in head
+    assert "classes: absent ones dropped" in head
 
 
 def test_classes_and_the_worst_images_have_tables():
@@ -104,8 +104,8 @@ def test_csv_holds_every_number():
     assert rows[0] == ["metric", "class", "threshold", "value"]
     assert ["miou.pooled", "", "", "0.75"] in rows
     assert ["miou.mean_of_images", "", "", ""] in rows
-    assert ["iou", "a, b", "", "0.5"] in rows
-    assert ["iou", "1", "", ""] in rows
+    assert ["iou.pooled", "a, b", "", "0.5"] in rows
+    assert ["iou.pooled", "1", "", ""] in rows
 
 
 @pytest.mark.parametrize("style", ["ndjson", "csv"])

@@ -1,0 +1,112 @@
+"""Confusion matrices of class maps, and the ratios read off them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from segcli.metrics.base import BoolMask, ratio
+
+__all__ = ["RATIOS", "Matrix", "confusion", "no_matrix", "per_class", "semantic_scores", "spread"]
+
+RATIOS = ("iou", "dice", "precision", "recall")
+_DENSE_LIMIT = 1024
+_MOST_CLASSES = 4096
+
+Matrix = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.integer[Any]]
+
+
+def no_matrix() -> Matrix:
+    """The matrix of no class."""
+    return np.zeros((0, 0), np.int64)
+
+
+def confusion(
+    pred: npt.NDArray[np.integer], gt: npt.NDArray[np.integer], counted: BoolMask | None = None
+) -> tuple[tuple[int, ...], Matrix]:
+    """Count pixels by true and predicted class.
+
+    Args:
+        pred: (H, W) class ids, any integer type.
+        gt: (H, W) class ids, any integer type.
+        counted: (H, W) bool, the pixels that count; None means all.
+
+    Returns:
+        The classes that occur, ascending, and their (K, K) matrix, rows = ground truth.
+
+    Raises:
+        ValueError: the shapes differ, or there are so many values that they must be object ids.
+    """
+    if pred.shape != gt.shape:
+        raise ValueError(f"class maps of shapes {pred.shape} and {gt.shape} cannot be compared")
+    true: Codes = gt.ravel() if counted is None else gt[counted]
+    guess: Codes = pred.ravel() if counted is None else pred[counted]
+    if true.size == 0:
+        return (), no_matrix()
+    lowest = min(int(true.min()), int(guess.min()))
+    size = max(int(true.max()), int(guess.max())) + 1
+    if lowest >= 0 and size <= _DENSE_LIMIT:
+        values: Codes = np.arange(size)
+    else:
+        values, codes = np.unique(np.concatenate((true, guess)), return_inverse=True)
+        true, guess, size = codes[: true.size], codes[true.size :], len(values)
+        if size > _MOST_CLASSES:
+            raise ValueError(f"{size} different values in one pair of class maps")
+    # One joint code a pixel, as small as it can be: the memory traffic is the cost.
+    dtype = np.uint16 if size * size <= 1 << 16 else np.uint32 if size < 1 << 16 else np.uint64
+    joint = np.multiply(true, size, dtype=dtype, casting="unsafe")
+    np.add(joint, guess, out=joint, casting="unsafe")
+    matrix = np.bincount(joint, minlength=size * size).reshape(size, size)
+    kept = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
+    return tuple(values[kept].tolist()), matrix[np.ix_(kept, kept)].astype(np.int64)
+
+
+def semantic_scores(matrix: Matrix) -> dict[str, float]:
+    """Means over classes of a confusion matrix.
+
+    Args:
+        matrix: (K, K) pixels; rows = ground truth, columns = prediction.
+
+    Returns:
+        miou, mdice, mprecision, mrecall: means over the classes for which the ratio is defined (a
+        class absent from both sides has none); pixel_accuracy: the diagonal over all. mrecall is
+        what mmsegmentation calls mAcc. NaN where nothing is defined.
+    """
+    ratios = per_class(matrix)
+    means = {f"m{name}": _mean(ratios[name]) for name in RATIOS}
+    return {**means, "pixel_accuracy": ratio(int(np.trace(matrix)), int(matrix.sum()))}
+
+
+def per_class(matrix: Matrix) -> dict[str, npt.NDArray[np.float64]]:
+    """IoU, Dice, precision and recall, (K,) each, NaN where undefined."""
+    tp = matrix.diagonal().astype(np.float64)
+    truth, guess = matrix.sum(axis=1), matrix.sum(axis=0)
+    return {
+        "iou": _divide(tp, truth + guess - tp),
+        "dice": _divide(2 * tp, truth + guess),
+        "precision": _divide(tp, guess),
+        "recall": _divide(tp, truth),
+    }
+
+
+def _divide(numerator: Any, denominator: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
+    result = np.full(len(numerator), np.nan)
+    np.divide(numerator, denominator, out=result, where=np.asarray(denominator) > 0)
+    return result
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if defined.size else math.nan
+
+
+def spread(matrix: Matrix, old: tuple[int, ...], new: tuple[int, ...]) -> Matrix:
+    """The matrix over more classes, both lists ascending."""
+    wider = np.zeros((len(new), len(new)), np.int64)
+    rows = np.searchsorted(new, old)
+    wider[np.ix_(rows, rows)] = matrix
+    return wider
