@@ -106,7 +106,9 @@ def test_public_names():
     assert len(set(segcli.__all__)) == len(segcli.__all__)
 
 
-@pytest.mark.parametrize("path", sorted(Path(__file__).parent.rglob("test_*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parent.rglob("test_*.py")), ids=lambda p: p.name
+)
 def test_every_test_says_what_it_proves(path: Path):
     """Each test function has a docstring."""
     functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]

@@ -51,7 +51,7 @@ def show_command(
         output.json({"schema": "segcli.config/1", section: rows})
         return
     for name, row in rows.items():
-        value = "the model's own" if row["value"] is None else row["value"]
+        value = "(not set)" if row["value"] is None else row["value"]
         output.line(f"{name} = {value}   # {row['source']}")
 
 
@@ -73,9 +73,10 @@ def presets_command(debug: Debug = False) -> None:
 
 def _schema(section: str) -> type[Any]:
     from segcli.errors import ConfigError, closest  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.evaluate import EvalConfig  # noqa: PLC0415
     from segcli.predict.settings import PredictSettings  # noqa: PLC0415
 
-    schemas: dict[str, type[Any]] = {"predict": PredictSettings}
+    schemas: dict[str, type[Any]] = {"predict": PredictSettings, "eval": EvalConfig}
     if section not in schemas:
         raise ConfigError(f"no settings for '{section}'", fix=closest(section, schemas))
     return schemas[section]

@@ -117,7 +117,7 @@ def _exit_codes(*, debug: bool) -> Iterator[None]:
         _abandon_stdout()
         raise typer.Exit(EXIT_BROKEN_PIPE) from None
     except KeyboardInterrupt:
-        _say("interrupted: what was finished is kept; the same command continues from there")
+        _say("interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except SegcliError as error:
         if debug:

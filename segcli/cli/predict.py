@@ -307,7 +307,12 @@ def predict_command(
     if dry_run:
         _print_plan(prediction, output, as_json=json)
         return
-    _run(prediction, output, emit=json or out == "-")
+    try:
+        _run(prediction, output, emit=json or out == "-")
+    except KeyboardInterrupt:
+        if request.folder:
+            output.note("what is finished is kept; the same command continues from there")
+        raise
 
 
 def _request(

@@ -166,7 +166,7 @@ def failed_items(
 ) -> list[Failure]:
     """Images that the predictions say could not be segmented; their ground truth is taken out."""
     failures = []
-    for key in getattr(source, "failed", ()):
+    for key in source.failed:
         name = name_of(key) or key
         gt = gts.pop(name, None)
         failures.append(

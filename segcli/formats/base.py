@@ -36,12 +36,10 @@ class WriteOptions:
     Attributes:
         overlap: which segment keeps a pixel that several claim in a label map.
         image_ids: COCO image id by image path or file name, taken from a ground-truth file.
-        image_root: folder the image paths are relative to, for formats that name the pictures.
     """
 
     overlap: Overlap = "score"
     image_ids: Mapping[str, int] | None = None
-    image_root: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +66,13 @@ class Source(ABC):
         format: the format's name.
         kind: what it holds: binary masks, semantic classes or instances.
         description: one line for people: what it was taken for, and why.
+        failed: image paths that the source itself says could not be segmented.
     """
 
     format: str
     kind: LabelKind
     description: str
+    failed: Sequence[str] = ()
 
     @abstractmethod
     def keys(self) -> Sequence[str]:

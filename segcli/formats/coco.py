@@ -18,6 +18,7 @@ __all__ = ["CLASS_AGNOSTIC", "FORMAT", "ImageIds", "images_file"]
 
 CLASS_AGNOSTIC = 1
 """The category of a proposal: COCO has no way to say none."""
+_PROPOSALS = [{"id": CLASS_AGNOSTIC, "name": "object"}]
 
 
 class ImageIds:
@@ -78,7 +79,7 @@ def images_file(path: Path) -> Path:
 def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -> list[Path]:
     ids = ImageIds(options.image_ids)
     images: list[dict[str, Any]] = []
-    categories = {CLASS_AGNOSTIC: "object"}
+    categories = {entry["id"]: entry["name"] for entry in _PROPOSALS}
     with replacing(file) as out:
         separator = b"[\n"
         for result in results:
@@ -132,6 +133,7 @@ class _Results(Source):
         for number, detection in _detections(path):
             self._by_id.setdefault(number, []).append(detection)
         self._sizes: dict[str, tuple[int, int]] = dict(options.image_sizes)
+        self._proposals = False
         names, origin = self._choose_names(options.coco_names)
         self._ids = self._name(names)
         total = sum(len(found) for found in self._by_id.values())
@@ -150,7 +152,10 @@ class _Results(Source):
         if not companion.is_file():
             return from_truth, "the ground truth's file names" if from_truth else "id"
         own: dict[int, str] = {}
-        for image in load_json(companion)["images"]:
+        dataset = load_json(companion)
+        # Our own class-agnostic results: category 1 there is not the ground truth's category 1.
+        self._proposals = dataset.get("categories") == _PROPOSALS
+        for image in dataset["images"]:
             own[image["id"]] = image["file_name"]
             self._sizes[image["file_name"]] = image["height"], image["width"]
         if all(_file_name(from_truth.get(n, "")) == _file_name(name) for n, name in own.items()):
@@ -199,7 +204,7 @@ class _Results(Source):
             ) from error
         except (KeyError, TypeError, ValueError) as error:
             raise MaskError(f"{self._path}: {key}: malformed", why=repr(error)) from error
-        return segment_from_rle(rle, score=score, category=category)
+        return segment_from_rle(rle, score=score, category=None if self._proposals else category)
 
 
 def _file_name(path: str) -> str:

@@ -148,10 +148,11 @@ class StreamSource(Source):
 
     format = "ndjson"
     kind: LabelKind = "instance"
+    failed: list[str]
 
     def __init__(self, lines: Iterable[bytes], name: str) -> None:
         self.description = f"{name}: segcli records (one JSON line an image), segments"
-        self.failed: list[str] = []
+        self.failed = []
         self._lines = lines
         self._name = name
 
@@ -172,16 +173,23 @@ class StreamSource(Source):
         raise InputError(f"{self._name}: a stream cannot be searched for {key}")
 
     def __iter__(self) -> Iterator[tuple[str, Segmentation]]:
-        """Every image that was segmented; paths of error records gather in `failed`."""
+        """Every image that was segmented; paths of error records gather in `failed`.
+
+        A damaged record raises MaskError; the iterator can be asked for the next one then.
+        """
+        return map(_keyed, self._records())
+
+    def _records(self) -> Iterator[dict[str, Any]]:
         for number, line in enumerate(self._lines, start=1):
             if not line.strip():
                 continue
             record = parse_line(line, f"{self._name} line {number}")
             if record.get("status") == "error":
-                self.failed.append(str(record.get("path", "")))
+                self.failed.append(_key(record))
             elif record["schema"] == SCHEMA:
-                result = from_record(record)
-                yield result.image.key, result
+                yield record
+            # The next record must not be parsed while this one is held.
+            del record
 
 
 class _FileSource(Source):
@@ -189,10 +197,11 @@ class _FileSource(Source):
 
     format = "ndjson"
     kind: LabelKind = "instance"
+    failed: list[str]
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.failed: list[str] = []
+        self.failed = []
         self._offsets = self._scan()
         self.description = f"{path}: segcli records, segments of {len(self._offsets)} images"
 
@@ -218,6 +227,11 @@ class _FileSource(Source):
         with self._path.open("rb") as file:
             file.seek(self._offsets[key])
             return from_record(json.loads(file.readline()))
+
+
+def _keyed(record: dict[str, Any]) -> tuple[str, Segmentation]:
+    result = from_record(record)
+    return result.image.key, result
 
 
 def _key(record: dict[str, Any]) -> str:

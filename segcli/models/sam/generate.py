@@ -89,9 +89,9 @@ def _generate_in_crop(
     found: list[_Candidate] = []
     for start in range(0, len(points), settings.points_per_batch):
         chunk = points[start : start + settings.points_per_batch]
-        logits, ious = decode_points(runtime, encoded, chunk, multimask=settings.multimask)
-        masks_per_point = ious.shape[1]
-        logits, ious = logits.flatten(0, 1), ious.flatten()
+        predicted = decode_points(runtime, encoded, chunk, multimask=settings.multimask)
+        masks_per_point = predicted.ious.shape[1]
+        ious = predicted.ious.flatten()
         if settings.pred_iou_thresh > 0:
             kept = torch.nonzero(ious > settings.pred_iou_thresh).flatten()
         else:
@@ -101,7 +101,11 @@ def _generate_in_crop(
         for part in range(0, len(kept), step):
             index = kept[part : part + step]
             found += _stable_and_whole(
-                frame, logits[index], ious[index], sources[part : part + step], settings
+                frame,
+                predicted.logits(index),
+                ious[index],
+                sources[part : part + step],
+                settings,
             )
     return _suppressed(found, [c.predicted_iou for c in found], settings.box_nms_thresh)
 
