@@ -67,7 +67,7 @@ def test_imports_point_one_way(path: Path):
     "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
 )
 def test_torch_lives_in_models_only(path: Path):
-    """torch, torchvision and transformers are imported only inside models/ (doctor reports them)."""
+    """Torch and its kin are imported only inside models/; doctor reports on them."""
     relative = path.relative_to(PACKAGE)
     if relative.parts[0] == "models" or relative.as_posix() == "cli/doctor.py":
         return

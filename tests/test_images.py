@@ -12,9 +12,9 @@ from segcli.errors import ImageError
 from segcli.images import decode_image, page_count
 
 
-def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -133,8 +133,8 @@ def test_one_pixel():
 def test_truncated():
     """A file cut short is an error, not a half-grey picture."""
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    for format in ("PNG", "JPEG"):
-        data = encoded(Image.fromarray(noise), format)
+    for kind in ("PNG", "JPEG"):
+        data = encoded(Image.fromarray(noise), kind)
         with pytest.raises(ImageError, match="damaged or truncated"):
             decode_image(data[: len(data) // 2], "x")
 

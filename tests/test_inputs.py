@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -90,7 +89,7 @@ def test_pages(tree):
 @pytest.mark.parametrize("wrong", ["nowhere", "nothing*", "empty"])
 def test_nothing_found_is_an_error(tree, wrong):
     """A missing path, a glob without matches and a folder without pictures are said."""
-    os.mkdir("empty")
+    Path("empty").mkdir()
     with pytest.raises(InputError):
         find_images([wrong])
 

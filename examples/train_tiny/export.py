@@ -22,6 +22,7 @@ SETTINGS: dict[str, Any] = {
     "stronger": ["sam-vit-base", "sam-vit-huge"],
     "generate": {
         "points_per_side": 32,
+        "points_per_batch": 16,
         "multimask": False,
         "pred_iou_thresh": 0.5,
         "stability_score_thresh": 0.6,

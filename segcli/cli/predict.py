@@ -363,6 +363,8 @@ def _run(prediction: Prediction, output: Output, *, emit: bool) -> None:
 
     # Models are read from local directories only; this keeps every library off the network.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    # Threads that spin while they wait make torch many times slower on a machine that is busy.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not output.verbose:
         warnings.simplefilter("ignore")
     prediction.claim()

@@ -126,15 +126,15 @@ def test_gate_after_a_pipe(shell):
     assert shell(f"{line}0").returncode == 0
 
 
-@pytest.mark.parametrize("format", ["labels", "masks", "amg", "sa1b", "coco", "coco-dataset"])
-def test_eval_reads_what_predict_writes(shell, tmp_path, format):
+@pytest.mark.parametrize("name", ["labels", "masks", "amg", "sa1b", "coco", "coco-dataset"])
+def test_eval_reads_what_predict_writes(shell, name):
     """Every format that predict writes is recognised by eval and scores like the records."""
-    assert shell(f"segcli predict imgs -o out --format {format}").returncode == 0
-    name = {"coco": "coco.json", "coco-dataset": "coco-dataset.json"}.get(format, format)
-    done = shell(f"segcli eval out/{name} gt --json --protocol instance")
+    assert shell(f"segcli predict imgs -o out --format {name}").returncode == 0
+    path = {"coco": "coco.json", "coco-dataset": "coco-dataset.json"}.get(name, name)
+    done = shell(f"segcli eval out/{path} gt --json --protocol instance")
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)["metrics"]
-    if format != "labels":
+    if name != "labels":
         records = json.loads(shell("segcli eval out gt --json --protocol instance").stdout)
         assert scores["f1_50"] == records["metrics"]["f1_50"]
         assert scores["foreground"] == records["metrics"]["foreground"]

@@ -54,7 +54,7 @@ def test_failure_to_keep_ends_the_run(items):
     """When results cannot be kept, the run stops at once and says so."""
 
     class Full(NoOutputs):
-        def commit(self, item, pixels, result):
+        def commit(self, *_):
             raise WriteError("the disk is full")
 
     with pytest.raises(WriteError):
