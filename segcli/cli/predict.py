@@ -406,8 +406,8 @@ def _introduce(prediction: Prediction, output: Output) -> None:
     if prediction.todo and "summary" in card:
         stronger = ", ".join(card.get("stronger", ()))
         output.note(
-            f"model {prediction.model.name}: {card['summary']}"
-            + (f" Stronger: --model {stronger} (segcli models pull NAME)." if stronger else "")
+            f"model {prediction.model.name}: {card['summary'].rstrip('.')}"
+            + (f"; stronger: {stronger} (segcli models pull NAME)" if stronger else "")
         )
 
 

@@ -8,7 +8,6 @@ import io
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from scipy import ndimage
 
 from segcli.masks.rle import decode
 from segcli.records import Segmentation
@@ -45,6 +44,8 @@ def draw_overlay(pixels: npt.NDArray[np.uint8], result: Segmentation) -> npt.NDA
     Returns:
         (H, W, 3) uint8 RGB.
     """
+    from scipy import ndimage  # noqa: PLC0415 (slow to import, and most runs draw nothing)
+
     height, width = pixels.shape[:2]
     canvas = pixels.astype(np.float32)
     outlines: list[tuple[npt.NDArray[np.bool_], tuple[slice, slice], npt.NDArray[np.uint8]]] = []
