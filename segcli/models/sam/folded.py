@@ -176,7 +176,8 @@ def _tokens_see_image(
     value_weight = attention.v_proj.weight.view(heads, -1, channels)
     value = gathered @ value_weight.transpose(1, 2)
     value = value.transpose(1, 2).reshape(count, length, -1) + attention.v_proj.bias
-    return _output(attention)(value)
+    seen: torch.Tensor = _output(attention)(value)
+    return seen
 
 
 def _image_sees_tokens(
@@ -203,7 +204,8 @@ def _image_sees_tokens(
     output = _output(attention)
     output_weight = output.weight.view(channels, heads, -1).permute(1, 2, 0)
     value = _split(attention.v_proj(values), heads) @ output_weight
-    return torch.matmul(weights, value.reshape(count, heads * length, channels)) + output.bias
+    told: torch.Tensor = torch.matmul(weights, value.reshape(count, heads * length, channels))
+    return told.add_(output.bias)
 
 
 def _split(tokens: torch.Tensor, heads: int) -> torch.Tensor:
@@ -235,4 +237,5 @@ def _transposed_convolution(layer: Any, pixels: torch.Tensor) -> torch.Tensor:  
     """A 2x2, stride-2 transposed convolution: (K, P, C) → (K, 4 P, C'), cells side by side."""
     weight = layer.weight.permute(0, 2, 3, 1).flatten(1)
     cells = pixels @ weight
-    return cells.view(len(pixels), -1, layer.weight.shape[1]) + layer.bias
+    upscaled: torch.Tensor = cells.view(len(pixels), -1, layer.weight.shape[1])
+    return upscaled.add_(layer.bias)
