@@ -32,6 +32,7 @@ format: $(VENV)/ready-dev
 # Train the bundled model again; it takes hours and continues from its checkpoint.
 tiny-model: $(VENV)/ready-train
 	$(BIN)/python examples/train_tiny/train.py --out build/tiny --workers 2 --minutes 90
+	$(BIN)/python examples/train_tiny/export.py build/tiny/checkpoint.pt --out build/tiny/model
 
 # Measure the bundled model beside its controls.
 tiny-report: $(VENV)/ready-train

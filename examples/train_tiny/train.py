@@ -44,7 +44,7 @@ SCENE_SIDE = 320
 WINDOW = 256
 EMA = 0.998
 # Of windows and of whole pictures.
-PHOTO_SHARES = {"panoptic": (0.04, 0.1), "instances": (0.06, 0.12), "one_object": (0.05, 0.12)}
+PHOTO_SHARES = {"panoptic": (0.04, 0.1), "instances": (0.05, 0.1), "one_object": (0.05, 0.1)}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Plan:
     pictures: int = 0
     seed: int = 0
     frozen: float = 0.12
-    full: float = 0.85
+    full: float = 0.92
     rate: float = 1e-3
     backbone_rate: float = 0.15
     batch: int = 4
@@ -285,7 +285,7 @@ def find_sources(options: argparse.Namespace) -> list[Source]:
     if root is not None and (root / "nuclei" / "train").is_dir():
         folder = root / "nuclei" / "train"
         folders = (folder / "images", folder / "labels")
-        sources.append(folder_source("nuclei", folders, (0.48, 0.25), True, True, (0.7, 1.3)))
+        sources.append(folder_source("nuclei", folders, (0.5, 0.35), True, True, (0.7, 1.3)))
     if root is not None and (root / "photos" / "train").is_dir():
         # Most objects of a photograph are larger than a window: they are learnt from whole ones.
         for name, shares in PHOTO_SHARES.items():
@@ -294,7 +294,7 @@ def find_sources(options: argparse.Namespace) -> list[Source]:
             sources.append(folder_source(name, folders, shares, False, False, (0.5, 1.1)))
     if options.scenes:
         cache = draw_scenes(options.scenes, options.workers)
-        shares = (0.37, 0.41) if sources else (1.0, 1.0)
+        shares = (0.36, 0.35) if sources else (1.0, 1.0)
         sources.append(scene_source(shares, options.scenes, SCENE_SEED, SCENE_SIDE, cache))
     if not sources:
         raise SystemExit("error: nothing to train on\nfix: give --images and --labels, or --scenes")
