@@ -5,6 +5,7 @@ flag > SEGCLI_* environment > --config FILE > --preset NAME > ./segcli.toml > bu
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 import types
@@ -27,6 +28,7 @@ PROJECT_FILE = "segcli.toml"
 SECTIONS = ("predict", "eval")
 # Variables that are switches of the program rather than settings of a command.
 _SWITCHES = frozenset({"SEGCLI_DEBUG"})
+_NEARLY = 0.88
 S = TypeVar("S")
 
 
@@ -125,8 +127,11 @@ def _from_file(path: Path, section: str, known: set[str]) -> dict[str, Any]:
                 why="settings stand in the tables " + " and ".join(f"[{s}]" for s in SECTIONS),
                 fix=closest(table, SECTIONS),
             )
+    table = content.get(section, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: [{section}] is not a table", fix=f"[{section}] on its own line")
     values: dict[str, Any] = {}
-    for key, value in content.get(section, {}).items():
+    for key, value in table.items():
         name = key.replace("-", "_")
         if name not in known:
             raise ConfigError(
@@ -144,8 +149,15 @@ def _from_environment(
     found: list[tuple[str, dict[str, Any]]] = []
     for variable in sorted(environ):
         name = variable.removeprefix(prefix).lower()
-        if variable.startswith(prefix) and variable not in _SWITCHES and name in known:
+        if not variable.startswith(prefix) or variable in _SWITCHES:
+            continue
+        if name in known:
             found.append((variable, {name: environ[variable]}))
+        elif meant := difflib.get_close_matches(name, known, 1, _NEARLY):
+            # Other commands have settings of their own, so only near misses can be told apart.
+            raise ConfigError(
+                f"unknown variable {variable}", fix=f"did you mean {prefix}{meant[0].upper()}?"
+            )
     return found
 
 

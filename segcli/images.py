@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from segcli.errors import ImageError
 
@@ -24,6 +25,17 @@ IMAGE_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 _ORIENTATION_TAG = 0x0112
+_TIFF_MAGIC = frozenset({b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"})
+_TO_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
 
@@ -43,22 +55,27 @@ class Picture:
     conversion: str | None
 
 
-def page_count(path: Path) -> int:
+def page_count(file: Path | IO[bytes]) -> int:
     """Pages of a TIFF file; 1 for anything else, and for files that cannot be opened."""
-    if path.suffix.lower() not in {".tif", ".tiff"}:
-        return 1
     try:
-        with _no_warnings(), Image.open(path) as image:
+        if isinstance(file, Path):
+            with file.open("rb") as stream:
+                return page_count(stream)
+        if file.read(4) not in _TIFF_MAGIC:
+            return 1
+        file.seek(0)
+        with _no_warnings(), Image.open(file) as image:
             return int(getattr(image, "n_frames", 1))
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
+    except Exception:  # noqa: BLE001 (Pillow raises anything on a damaged file; decoding will say)
         return 1
 
 
 def decode_image(data: bytes, name: str, *, page: int = 0, apply_exif: bool = True) -> Picture:
     """Decode a picture.
 
-    16-bit, 32-bit and float pictures are stretched linearly from their own minimum..maximum to
-    0..255, so that nothing is clipped; alpha is composited over white; palettes and CMYK are
+    Grey pictures of 16 or 32 bits or of floats are stretched linearly from their own
+    minimum..maximum to 0..255, so that nothing is clipped; 16-bit colour is cut to its high byte,
+    which is all Pillow reads of it; alpha is composited over white; palettes and CMYK are
     converted to RGB; of an animation the first frame is taken.
 
     Args:
@@ -76,8 +93,12 @@ def decode_image(data: bytes, name: str, *, page: int = 0, apply_exif: bool = Tr
     try:
         with _no_warnings(), Image.open(io.BytesIO(data)) as image:
             image.seek(page)
+            # Before anything loads the picture, as reading EXIF from a PNG does.
+            deep = image.mode not in _DEEP_MODES and any(";16" in str(t) for t in image.tile)
+            orientation = _orientation(image)
             image.load()
-            return _converted(image, apply_exif=apply_exif)
+            upright, turned = _turned(image, orientation, apply_exif=apply_exif)
+            return _converted(upright, turned, deep_colour=deep)
     except Image.DecompressionBombError as error:
         raise ImageError(
             f"{name}: too many pixels",
@@ -86,7 +107,8 @@ def decode_image(data: bytes, name: str, *, page: int = 0, apply_exif: bool = Tr
         ) from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: not a picture, or of an unknown format") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, IndexError) as error:
+    except Exception as error:
+        # Pillow's plugins raise anything on a damaged file: struct.error, RuntimeError, KeyError.
         raise ImageError(f"{name}: damaged or truncated", why=str(error)) from error
 
 
@@ -98,20 +120,37 @@ def _no_warnings() -> Iterator[None]:
         yield
 
 
-def _converted(image: Image.Image, *, apply_exif: bool) -> Picture:
-    notes: list[str] = []
-    orientation = None
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(_ORIENTATION_TAG, 1)
+    return int(value) if value in _TO_UPRIGHT else 1
+
+
+def _turned(
+    image: Image.Image, orientation: int, *, apply_exif: bool
+) -> tuple[Image.Image, int | None]:
+    """The picture upright or as stored, and the orientation that was applied."""
+    if orientation == 1:
+        return image, 1 if apply_exif else None
+    # Pillow turns TIFF files upright as it loads them, and nothing else.
+    done = image.format == "TIFF" and _orientation(image) == 1
     if apply_exif:
-        orientation = int(image.getexif().get(_ORIENTATION_TAG, 1) or 1)
-        if orientation != 1:
-            image = ImageOps.exif_transpose(image)
+        return image if done else image.transpose(_TO_UPRIGHT[orientation]), orientation
+    back = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    stored = back.get(orientation, _TO_UPRIGHT[orientation])
+    return image.transpose(stored) if done else image, None
+
+
+def _converted(image: Image.Image, orientation: int | None, *, deep_colour: bool) -> Picture:
+    notes: list[str] = []
     if image.format not in {"TIFF", None} and getattr(image, "n_frames", 1) > 1:
         notes.append("first frame of an animation")
+    if deep_colour:
+        notes.append("16-bit colour cut to its high byte")
     if image.mode in _DEEP_MODES:
         pixels, note = _stretched(np.asarray(image))
         notes.append(note)
     else:
-        if "A" in image.getbands() or "transparency" in image.info:
+        if image.mode in _ALPHA_MODES or "transparency" in image.info:
             notes.append("alpha composited over white")
             rgba = image.convert("RGBA")
             white = Image.new("RGBA", rgba.size, "white")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -101,8 +102,17 @@ class _Search:
     def add(self, text: str) -> None:
         path = Path(text)
         if text == "-":
-            self._stdin.append(InputImage(STDIN_NAME, "-", data=sys.stdin.buffer.read()))
+            data = sys.stdin.buffer.read()
+            pages = page_count(io.BytesIO(data))
+            numbers = range(pages) if pages > 1 else [None]
+            self._stdin += [InputImage(STDIN_NAME, "-", page, data) for page in numbers]
         elif path.is_dir():
+            if self._excluded(path):
+                raise InputError(
+                    f"'{text}' is the output folder, or inside it",
+                    why="results would be taken for pictures by the next run",
+                    fix="another -o",
+                )
             self._add_folder(text, text)
         elif path.exists():
             self._files.append((str(path.parent), text))
@@ -156,18 +166,27 @@ class _Search:
             if Path(match).is_dir():
                 if "**" not in parts:
                     self._add_folder(match, base)
-            else:
+            elif not self._excluded(Path(match).parent):
                 self._files.append((base, match))
 
     def _walk(self, folder: str) -> Iterator[str]:
-        for root, folders, files in os.walk(folder):
+        seen: set[str] = set()
+        for root, folders, files in os.walk(folder, onerror=_unreadable, followlinks=True):
+            if (real := os.path.realpath(root)) in seen:
+                folders.clear()
+                continue
+            seen.add(real)
             folders[:] = sorted(
                 f for f in folders if not f.startswith(".") and not self._excluded(Path(root, f))
             )
             yield from (str(Path(root, f)) for f in sorted(files) if not f.startswith("."))
 
     def _excluded(self, folder: Path) -> bool:
-        return self._exclude is not None and folder.resolve() == self._exclude
+        return self._exclude is not None and folder.resolve().is_relative_to(self._exclude)
+
+
+def _unreadable(error: OSError) -> None:
+    raise InputError(f"cannot read folder '{error.filename}'", why=str(error)) from error
 
 
 def _common_folder(folders: list[str]) -> str:

@@ -87,6 +87,7 @@ class ImageRef:
         source: the path as it was given, or "" when unknown.
         page: page of a multi-page file, from 0, or None when the file has one page.
         size_bytes: size of the image file, or None when unknown.
+        sha256: hash of the image file in hexadecimal, or None when unknown.
         exif_orientation: the EXIF orientation tag that was applied (1 = upright), or None when
             orientation was left alone.
         conversion: how the file became 8-bit RGB when it was something else, or None.
@@ -98,6 +99,7 @@ class ImageRef:
     source: str = ""
     page: int | None = None
     size_bytes: int | None = None
+    sha256: str | None = None
     exif_orientation: int | None = None
     conversion: str | None = None
 

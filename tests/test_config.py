@@ -76,6 +76,12 @@ def test_closest_match_is_offered(tmp_path):
     assert "points_per_side" in caught.value.fix
 
 
+def test_misspelt_variable(tmp_path):
+    """An environment variable that is nearly a setting is an error, not ignored."""
+    with pytest.raises(ConfigError, match="SEGCLI_POINTS_PER_SIDES"):
+        effective(tmp_path, environ={"SEGCLI_POINTS_PER_SIDES": "9"})
+
+
 def test_unknown_preset(tmp_path):
     """A preset that does not exist is an error."""
     with pytest.raises(ConfigError, match="nope"):

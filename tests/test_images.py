@@ -53,6 +53,54 @@ def test_exif_orientation(orientation):
     assert left_alone.exif_orientation is None
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_of_a_tiff(orientation):
+    """Pillow turns TIFF files by itself: they are turned once, or not at all with --no-exif."""
+    values = np.arange(6, dtype=np.uint8).reshape(2, 3) * 40
+    stored = decode_image(encoded(Image.fromarray(values)), "x").pixels
+    data = encoded(Image.fromarray(values), "TIFF", tiffinfo={274: orientation})
+    left_alone = decode_image(data, "x.tif", apply_exif=False)
+    assert np.array_equal(left_alone.pixels, stored)
+    assert left_alone.exif_orientation is None
+    image = Image.fromarray(values)
+    exif = image.getexif()
+    exif[274] = orientation
+    as_png = decode_image(encoded(image, exif=exif), "x.png")
+    upright = decode_image(data, "x.tif")
+    assert np.array_equal(upright.pixels, as_png.pixels)
+    assert upright.exif_orientation == orientation
+
+
+def test_unknown_orientation_turns_nothing():
+    """An orientation outside 1..8 is taken for none."""
+    image = Image.new("L", (3, 2))
+    exif = image.getexif()
+    exif[274] = 9
+    assert decode_image(encoded(image, exif=exif), "x.png").exif_orientation == 1
+
+
+def test_sixteen_bit_colour_is_said():
+    """Pillow reads the high byte of 16-bit colour; the record says so."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        body = kind + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    row = b"\0" + struct.pack(">6H", *range(0, 60000, 10000))
+    header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row))
+    picture = decode_image(png + chunk(b"IEND", b""), "x.png")
+    assert "high byte" in picture.conversion
+
+
+def test_lab_has_no_alpha():
+    """The A of LAB is a colour axis, not transparency."""
+    picture = decode_image(encoded(Image.new("LAB", (4, 4), (128, 128, 128)), "TIFF"), "x.tif")
+    assert picture.conversion == "LAB converted to RGB"
+
+
 def test_sixteen_bit_is_stretched_not_clipped():
     """12-bit data in a 16-bit file keeps its full range, by the stated rule."""
     values = np.linspace(100, 4095, 64).astype(np.uint16).reshape(8, 8)

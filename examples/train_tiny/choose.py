@@ -16,13 +16,22 @@ from pathlib import Path
 import numpy as np
 import torch
 from data import IMAGE_SUFFIXES, pair_files, read_picture
-from measure import Everything, Generate, candidates, encode, suppress, truths
+from measure import (
+    Everything,
+    Generate,
+    candidates,
+    encode,
+    iou_table,
+    overlap_ratio,
+    suppress,
+    truths,
+)
 from model import Trainee
 from transformers import EdgeTamModel
 
-PREDICTED = (0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7)
-STABILITY = (0.0, 0.5, 0.6, 0.7, 0.8)
-OVERLAP = (0.2, 0.3, 0.5)
+PREDICTED = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
+STABILITY = (0.0, 0.3, 0.5, 0.6)
+OVERLAP = (0.2, 0.3, 0.4, 0.5)
 SETTINGS = tuple(product(PREDICTED, STABILITY, OVERLAP))
 _MODELS: list[Trainee] = []
 
@@ -37,11 +46,15 @@ def score(task: tuple[Path, Path, int]) -> list[Everything]:
     trainee = _MODELS[-1]
     encoded = encode(trainee, scene.image)
     found = candidates(trainee, encoded, scene.objects.shape, grid, min(PREDICTED))
+    ratio = overlap_ratio(found.masks, grid.nms_metric)
+    filled = found.masks.any((1, 2))
+    table = np.zeros((len(filled), len(objects)), np.float32)
+    table[filled] = iou_table(list(found.masks[filled]), objects)
     counts = []
     for predicted, stability, overlap in SETTINGS:
         chosen = Generate(side, predicted, stability, 1.0, overlap)
         counts.append(Everything())
-        counts[-1].add(suppress(found, chosen)[0], objects)
+        counts[-1].add_table(table[suppress(found, chosen, ratio)])
     return counts
 
 

@@ -189,8 +189,22 @@ def candidates(
     return Candidates(masks, scores.numpy(), (high / low.clamp_min(1)).numpy())
 
 
-def suppress(found: Candidates, generate: Generate) -> tuple[list[Mask], list[float]]:
-    """Masks that pass the thresholds, best first, each unless it overlaps a better one."""
+def overlap_ratio(masks: NDArray[np.bool_], metric: str) -> NDArray[np.float32]:
+    """(N, N) overlap of masks as a share of the smaller one (`mask_smaller`) or of the union."""
+    flat = masks.reshape(len(masks), -1).astype(np.float32)
+    areas, overlap = flat.sum(1), flat @ flat.T
+    if metric == "mask_smaller":
+        return overlap / np.minimum(areas[:, None], areas[None]).clip(1)
+    return overlap / (areas[:, None] + areas[None] - overlap).clip(1)
+
+
+def suppress(
+    found: Candidates, generate: Generate, ratio: NDArray[np.float32] | None = None
+) -> list[int]:
+    """Indices of the masks that pass the thresholds, best first, none overlapping a better one.
+
+    `ratio` is what `overlap_ratio` gives, where it is known already.
+    """
     passed = (
         (found.predicted >= generate.pred_iou_thresh)
         & (found.stability >= generate.stability_score_thresh)
@@ -198,18 +212,22 @@ def suppress(found: Candidates, generate: Generate) -> tuple[list[Mask], list[fl
     )
     index = np.flatnonzero(passed)
     index = index[np.argsort(-found.predicted[index], kind="stable")]
-    flat = found.masks[index].reshape(len(index), -1).astype(np.float32)
-    areas = flat.sum(1)
-    overlap = flat @ flat.T
-    if generate.nms_metric == "mask_smaller":
-        ratio = overlap / np.minimum(areas[:, None], areas[None]).clip(1)
-    else:
-        ratio = overlap / (areas[:, None] + areas[None] - overlap).clip(1)
+    ratio = overlap_ratio(found.masks, generate.nms_metric) if ratio is None else ratio
     kept: list[int] = []
-    for i in range(len(index)):
+    for i in index:
         if not kept or ratio[i, kept].max() <= generate.mask_nms_thresh:
-            kept.append(i)
-    return [found.masks[index[i]] for i in kept], [float(found.predicted[index[i]]) for i in kept]
+            kept.append(int(i))
+    return kept
+
+
+def iou_table(masks: Sequence[Mask], objects: Sequence[Truth]) -> NDArray[np.float32]:
+    """(N, M) IoU of N masks with M objects, none of either empty."""
+    if not len(masks) or not objects:
+        return np.zeros((len(masks), len(objects)), np.float32)
+    a = np.stack([m.ravel() for m in masks]).astype(np.float32)
+    b = np.stack([o.mask.ravel() for o in objects]).astype(np.float32)
+    both = a @ b.T
+    return both / (a.sum(1)[:, None] + b.sum(1)[None] - both)
 
 
 @dataclass
@@ -224,14 +242,14 @@ class Everything:
 
     def add(self, masks: Sequence[Mask], objects: Sequence[Truth]) -> None:
         """Match the masks of one picture, best first, to its objects."""
-        self.predicted += len(masks)
-        self.objects += len(objects)
-        if not masks or not objects:
+        self.add_table(iou_table(masks, objects))
+
+    def add_table(self, table: NDArray[np.float32]) -> None:
+        """The same from the IoU of masks (rows, best first) with objects (columns)."""
+        self.predicted += table.shape[0]
+        self.objects += table.shape[1]
+        if not table.size:
             return
-        a = np.stack([m.ravel() for m in masks]).astype(np.float32)
-        b = np.stack([o.mask.ravel() for o in objects]).astype(np.float32)
-        both = a @ b.T
-        table = both / (a.sum(1)[:, None] + b.sum(1)[None] - both)
         self.overlap += float(table.max(0).sum())
         self.matched += _matches(table, 0.5)
         levels = np.arange(0.5, 0.96, 0.05)

@@ -228,14 +228,30 @@ def draw_pictures(
         for name in ("astronaut", "coffee", "coins", "chelsea", "rocket", "cell"):
             image = getattr(skimage.data, name)()
             named.append((name, image if image.ndim == 3 else np.stack([image] * 3, -1)))
-    counts = {}
+    counts, pairs = {}, {}
     out.mkdir(parents=True, exist_ok=True)
     for name, image in named:
         masks = scorer.segment(image)
         counts[name] = len(masks)
-        pair = np.concatenate([image, overlay(image, masks)], 1)
-        Image.fromarray(pair).save(out / f"{name.replace('/', '_')}.jpg", quality=85)
+        pairs[name] = Image.fromarray(np.concatenate([image, overlay(image, masks)], 1))
+        pairs[name].save(out / f"{name.replace('/', '_')}.jpg", quality=85)
+    # Only pictures that anyone may redistribute go on the sheet.
+    free = [pair for name, pair in pairs.items() if not name.startswith("photos/")]
+    contact_sheet(free).save(out / "sheet.jpg", quality=80)
     return counts
+
+
+def contact_sheet(
+    pictures: Sequence[Image.Image], columns: int = 3, width: int = 400
+) -> Image.Image:
+    """Pictures of any size in rows of `columns`, each fitted into `width` x `width` / 2 pixels."""
+    rows = math.ceil(len(pictures) / columns)
+    sheet = Image.new("RGB", (columns * width, rows * width // 2), "white")
+    for i, picture in enumerate(pictures):
+        small = picture.copy()
+        small.thumbnail((width - 6, width // 2 - 6))
+        sheet.paste(small, (i % columns * width + 3, i // columns * width // 2 + 3))
+    return sheet
 
 
 def _folder(images: Path, labels: Path) -> list[Callable[[], Scene]]:

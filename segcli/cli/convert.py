@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from segcli.cli.options import Debug, Quiet
-from segcli.cli.output import Output, reporting
+from segcli.cli.options import Debug, Json, NoColor, Quiet, Verbose
+from segcli.cli.output import EXIT_PARTIAL, Output, reporting
+
+if TYPE_CHECKING:
+    from segcli.formats.convert import Converted
 
 __all__ = ["convert_command"]
+
+_SCHEMA = "segcli.convert/1"
+_SHOWN = 10
 
 
 @reporting
@@ -27,7 +33,16 @@ def convert_command(
             help="Who keeps a shared pixel in a label map: score, small-on-top, large-on-top.",
         ),
     ] = "score",
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Write into a folder that holds files, replacing same names."
+        ),
+    ] = False,
+    json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
     """Convert masks between formats.
@@ -37,16 +52,46 @@ def convert_command(
         segcli convert out labels/ --to labels --overlap small-on-top
 
         segcli convert annotations.json yolo/ --to yolo
+
+    Exit code 3: some images could not be converted; the others are written.
     """
     del debug
-    from segcli.formats import open_source  # noqa: PLC0415
+    from segcli.formats import open_source  # noqa: PLC0415 (`--version` must stay quick)
     from segcli.formats.base import ReadOptions  # noqa: PLC0415
     from segcli.formats.convert import convert  # noqa: PLC0415
 
-    output = Output(quiet=quiet)
+    output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
     reader = open_source(source, ReadOptions())
     output.note(reader.description)
-    done = convert(reader, Path(target), to, overlap)
+    done = convert(reader, Path(target), to, overlap, overwrite=overwrite)
+    if json:
+        output.json(_summary(done, target, to))
+    _show(done, target, to, output)
+    if done.failures:
+        raise typer.Exit(EXIT_PARTIAL)
+
+
+def _summary(done: Converted, target: str, to: str) -> dict[str, object]:
+    return {
+        "schema": _SCHEMA,
+        "status": "summary",
+        "target": target,
+        "format": to,
+        "images": done.images,
+        "segments": done.segments,
+        "loses": done.loses,
+        "failed": len(done.failures),
+        "failures": [failure.to_record() for failure in done.failures],
+    }
+
+
+def _show(done: Converted, target: str, to: str, output: Output) -> None:
     if done.loses:
         output.warn(f"{to} cannot hold everything: {done.loses}")
-    output.note(f"{done.images} images, {done.segments} segments written to {target}")
+    shown = done.failures if output.verbose else done.failures[:_SHOWN]
+    for failure in shown:
+        output.error(failure.error)
+    if more := len(done.failures) - len(shown):
+        output.note(f"and {more} more failures: -v names all, --json lists them")
+    failed = f", {len(done.failures)} images failed" if done.failures else ""
+    output.note(f"{done.images} images, {done.segments} segments written to {target}{failed}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
+import logging
 import os
 import sys
 import traceback
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import typer
 
-from segcli.errors import SegcliError
+from segcli.errors import SegcliError, WriteError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,12 +69,15 @@ class Output:
 
     def line(self, text: str) -> None:
         """One line of data on stdout, flushed at once."""
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
-        sys.stdout.flush()
+        with _writing_to_stdout():
+            sys.stdout.write(text if text.endswith("\n") else text + "\n")
+            sys.stdout.flush()
 
     def json(self, value: dict[str, Any]) -> None:
         """One JSON document on stdout, in a fixed order, without NaN or Infinity."""
-        self.line(json.dumps(value, allow_nan=False, indent=2, ensure_ascii=False))
+        from segcli.formats.base import json_text  # noqa: PLC0415 (`--version` must stay quick)
+
+        self.line(json_text(value, indent=2))
 
     def note(self, text: str) -> None:
         """A hint on stderr, unless quiet."""
@@ -100,11 +103,29 @@ def reporting(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         debug = bool(kwargs.get("debug")) or os.environ.get("SEGCLI_DEBUG", "") not in {"", "0"}
+        if debug:
+            logging.basicConfig(stream=sys.stderr)
+            logging.getLogger("segcli").setLevel(logging.DEBUG)
         with _exit_codes(debug=debug):
             command(*args, **kwargs)
-            sys.stdout.flush()
+            with _writing_to_stdout():
+                sys.stdout.flush()
 
     return wrapped
+
+
+@contextlib.contextmanager
+def _writing_to_stdout() -> Iterator[None]:
+    """A full or closed standard output is a named failure; a reader that left is a closed pipe."""
+    if sys.stdout is None:
+        raise WriteError("standard output is closed")
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _abandon_stdout()
+        raise WriteError("cannot write to standard output", why=str(error)) from error
 
 
 @contextlib.contextmanager

@@ -332,9 +332,16 @@ def _request(
     from segcli.report.overlay import overlay_png  # noqa: PLC0415
 
     out = given["out"]
-    if out is None:
+    if not out:
         raise UsageError(
             "no output was given", fix="-o FOLDER, or -o - to write records to standard output"
+        )
+    if given["null"] and given["files_from"] is None:
+        raise UsageError("-0 says how a list is separated, and there is none", fix="--files-from")
+    kept = [n for n in ("format", "overlay", "overwrite", "gt") if given[n]]
+    if out == "-" and kept:
+        raise UsageError(
+            f"--{kept[0]} writes files, and -o - keeps none", fix="-o FOLDER, with --json for both"
         )
     flags = {f.name: given[f.name] for f in fields(PredictSettings)}
     flags["format"] = tuple(given["format"]) if given["format"] else None
@@ -367,13 +374,12 @@ def _run(prediction: Prediction, output: Output, *, emit: bool) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not output.verbose:
         warnings.simplefilter("ignore")
-    prediction.claim()
     _introduce(prediction, output)
     loaded = prediction.load()
     skipped = len(prediction.items) - len(prediction.todo)
     if skipped:
         output.note(f"{skipped} of {len(prediction.items)} pictures are done already")
-    with progress(len(prediction.items), done=skipped, output=output) as tell:
+    with progress(prediction, output) as tell:
         for record in prediction.records(loaded):
             tell(record)
             if emit:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 from segcli.cli.output import Output
+
+if TYPE_CHECKING:
+    from segcli.predict.api import Prediction
 
 __all__ = ["progress"]
 
@@ -17,31 +21,35 @@ Tell = Callable[[dict[str, Any]], None]
 
 
 @contextmanager
-def progress(total: int, *, done: int, output: Output) -> Iterator[Tell]:
+def progress(prediction: Prediction, output: Output) -> Iterator[Tell]:
     """Yield a function that is told each image's record.
 
     Args:
-        total: images of the run.
-        done: images that earlier runs finished; they count as done but not towards the rate.
+        prediction: the run, whose counts tell finished images of this run from earlier ones.
         output: where to draw.
     """
     if output.quiet:
         yield lambda _: None
     elif output.stderr.is_terminal:
-        with _bar(total, output) as tell:
+        with _bar(prediction, output) as tell:
             yield tell
     else:
-        yield _lines(total, done, output)
+        yield _lines(prediction, output)
+
+
+def _rate(prediction: Prediction, started: float) -> float:
+    """Images of this run a second; those of earlier runs do not count."""
+    fresh = prediction.counts["ok"] + prediction.counts["errors"]
+    return fresh / max(time.monotonic() - started, 1e-9)
 
 
 @contextmanager
-def _bar(total: int, output: Output) -> Iterator[Tell]:
+def _bar(prediction: Prediction, output: Output) -> Iterator[Tell]:
     from rich.progress import (  # noqa: PLC0415 (rich is slow to import)
         BarColumn,
         MofNCompleteColumn,
         Progress,
         TextColumn,
-        TimeRemainingColumn,
     )
 
     bar = Progress(
@@ -49,25 +57,24 @@ def _bar(total: int, output: Output) -> Iterator[Tell]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        TextColumn("{task.fields[left]}"),
         console=output.stderr,
         transient=True,
     )
-    started, fresh = time.monotonic(), 0
+    started = time.monotonic()
     with bar:
-        task = bar.add_task("segmenting", total=total, rate="")
+        task = bar.add_task("segmenting", total=len(prediction.items), rate="", left="")
 
         def tell(record: dict[str, Any]) -> None:
-            nonlocal fresh
-            fresh += 1
-            rate = fresh / max(time.monotonic() - started, 1e-9)
-            bar.update(task, advance=1, rate=f"{rate:.2f}/s")
+            rate = _rate(prediction, started)
+            left = f"{_left(prediction, rate)} left" if rate else ""
+            bar.update(task, advance=1, rate=f"{rate:.2f}/s", left=left)
             _report_failure(record, output)
 
         yield tell
 
 
-def _lines(total: int, done: int, output: Output) -> Tell:
+def _lines(prediction: Prediction, output: Output) -> Tell:
     started = last = time.monotonic()
     count = 0
 
@@ -75,14 +82,20 @@ def _lines(total: int, done: int, output: Output) -> Tell:
         nonlocal last, count
         count += 1
         _report_failure(record, output)
-        now = time.monotonic()
-        if now - last >= _SECONDS_BETWEEN_LINES and count > done:
+        now, rate = time.monotonic(), _rate(prediction, started)
+        if now - last >= _SECONDS_BETWEEN_LINES and rate:
             last = now
-            rate = (count - done) / (now - started)
-            left = (total - count) / rate
-            output.note(f"{count}/{total} pictures, {rate:.2f}/s, about {left:.0f} s left")
+            left = _left(prediction, rate)
+            output.note(f"{count}/{len(prediction.items)} pictures, {rate:.2f}/s, {left} left")
 
     return tell
+
+
+def _left(prediction: Prediction, rate: float) -> str:
+    """Time until the last image of this run, as h:mm:ss."""
+    counts = prediction.counts
+    waiting = len(prediction.todo) - counts["ok"] - counts["errors"]
+    return str(timedelta(seconds=round(waiting / rate)))
 
 
 def _report_failure(record: dict[str, Any], output: Output) -> None:

@@ -7,21 +7,36 @@ from collections.abc import Sequence
 from segcli.evaluate.accumulate import Accumulator
 from segcli.evaluate.result import Failure
 from segcli.evaluate.settings import EvalSettings
+from segcli.formats.base import Source
 from segcli.metrics import Protocol
 
 __all__ = ["doubts"]
 
 _LISTED = 5
+_CUSTOMARY = 255
 
 
 def doubts(
     settings: EvalSettings,
-    protocol: Protocol,
+    protocol: tuple[Protocol, str],
+    sources: tuple[Source, Source],
     totals: Accumulator,
     left_out: Sequence[Failure],
 ) -> tuple[str, ...]:
-    """Warnings about an evaluation, most serious first."""
-    found = [*_about_void(settings, protocol, totals)]
+    """Warnings about an evaluation, most serious first.
+
+    Args:
+        settings: what was asked for.
+        protocol: how it was scored, and why.
+        sources: predictions and ground truth.
+        totals: the sums.
+        left_out: what was not scored because `missing` says so.
+    """
+    found = [*_about_void(settings, protocol[0], totals)]
+    if settings.protocol is None and protocol[0] != sources[1].kind:
+        found.append(
+            f"scored as {protocol[0]} although the ground truth is {sources[1].kind}: {protocol[1]}"
+        )
     if totals.resized:
         found.append(f"{totals.resized} predictions were resized to the ground truth's size")
     if left_out:
@@ -34,7 +49,7 @@ def doubts(
 def _about_void(settings: EvalSettings, protocol: Protocol, totals: Accumulator) -> list[str]:
     ignore = settings.ignore_index
     if ignore is None:
-        return []
+        return _unnamed_void(protocol, totals)
     if not totals.ignored:
         return [f"no pixel has the ignore index {ignore}"]
     if protocol == "semantic":
@@ -49,3 +64,13 @@ def _about_void(settings: EvalSettings, protocol: Protocol, totals: Accumulator)
         said = "background (0) is ignored and one class is left: IoU is then recall"
         return [f"{said}, since a pixel predicted outside the object costs nothing"]
     return []
+
+
+def _unnamed_void(protocol: Protocol, totals: Accumulator) -> list[str]:
+    """255 in the ground truth alone: the border of PASCAL VOC and the void of many others."""
+    rows = totals.tables()["per_class"] if protocol == "semantic" else []
+    row = next((row for row in rows if row["class"] == _CUSTOMARY), None)
+    if row is None or not row["gt_pixels"] or row["pred_pixels"]:
+        return []
+    said = f"the ground truth holds {_CUSTOMARY} and no prediction does: it counts as a class of"
+    return [f"{said} IoU 0; if it means void, give --ignore-index {_CUSTOMARY}"]

@@ -9,9 +9,16 @@ from dataclasses import dataclass, field, replace
 from segcli.evaluate.accumulate import Accumulator
 from segcli.evaluate.doubts import doubts
 from segcli.evaluate.job import StreamTasks, Task, failed_items, run
-from segcli.evaluate.pairing import NameRule, index_names, learn_rule, no_pairs, regex_rule
+from segcli.evaluate.pairing import (
+    NameRule,
+    index_names,
+    no_pairs,
+    regex_rule,
+    rule_of,
+    stream_rule,
+)
 from segcli.evaluate.params import hash_pairs, params_block
-from segcli.evaluate.protocol import choose_protocol
+from segcli.evaluate.protocol import check_options, choose_protocol
 from segcli.evaluate.result import Evaluation, Failure, ImageRow
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
@@ -60,6 +67,7 @@ def evaluate(
     """
     settings = settings or EvalSettings()
     protocol = choose_protocol(pred, gt, settings.protocol)
+    check_options(settings, protocol[0])
     options = MetricOptions(settings.class_names, settings.ignore_index, settings.class_agnostic)
     metrics = metrics_for(protocol[0], options)
     work = _Work(pred, gt, settings, metrics, Accumulator(metrics), on_image, list(gt.keys()))
@@ -74,7 +82,8 @@ def evaluate(
 class _Work:
     """One evaluation under way.
 
-    `Waiting` holds the (index, path) of the ground truths that no prediction was found for yet.
+    `Waiting` holds the (index, path) of the ground truths that no prediction was found for yet;
+    `nameless` the paths of those that the rule gives no name, so that none ever will be.
     """
 
     pred: Source
@@ -88,6 +97,7 @@ class _Work:
     failures: list[Failure] = field(default_factory=list)
     left_out: list[Failure] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
+    nameless: list[str] = field(default_factory=list)
     empty: int = 0
     pred_only: int = 0
     gt_only: int = 0
@@ -95,7 +105,7 @@ class _Work:
     def score_files(self) -> None:
         """Pair everything first, then read several files at once."""
         pred_keys = list(self.pred.keys())
-        rule = self._learn(pred_keys)
+        rule = self.rule = rule_of(self.pred, self.gt, self.settings.match)
         preds = index_names(pred_keys, rule.pred, "predictions")
         waiting = self._waiting(rule)
         self.failures += failed_items(self.pred, rule.pred, waiting)
@@ -113,25 +123,18 @@ class _Work:
         self._leave_over(extra, waiting)
 
     def score_stream(self) -> None:
-        """Pair each prediction as it arrives; the first one teaches the rule."""
-        waiting: Waiting = {}
-
-        def name_of(key: str) -> str | None:
-            if self.rule is None:
-                waiting.update(self._waiting(self._learn([key])))
-            assert self.rule is not None
-            return self.rule.pred(key)
-
+        """Pair each prediction as it arrives."""
+        match = self.settings.match
+        rule = self.rule = stream_rule(self.gt_keys) if match is None else regex_rule(match)
+        waiting = self._waiting(rule)
         # A stream is measured one image at a time: memory counts for more than speed.
         serial = replace(self.settings, workers=1)
-        tasks = StreamTasks(self.pred, name_of, waiting)
+        tasks = StreamTasks(self.pred, rule.pred, waiting)
         self._add_up(tasks, serial)
-        if self.rule is None:
-            waiting.update(self._waiting(self._learn([])))
         self.failures += [
             Failure(e.message, None, None, e.message, e.why, e.fix) for e in tasks.broken
         ]
-        self.failures += failed_items(self.pred, name_of, waiting)
+        self.failures += failed_items(self.pred, rule.pred, waiting)
         if not self.pairs and not self.failures and tasks.extra:
             raise no_pairs(tasks.extra, self.gt_keys, self._words)
         self._add_up(self._taken_as_empty(waiting), serial)
@@ -141,27 +144,25 @@ class _Work:
     def _words(self) -> str:
         return self.rule.words if self.rule else "stem"
 
-    def _learn(self, pred_keys: Sequence[str]) -> NameRule:
-        match = self.settings.match
-        learnt = learn_rule(pred_keys, self.gt_keys) if match is None else regex_rule(match)
-        self.rule = learnt
-        return learnt
-
     def _waiting(self, rule: NameRule) -> Waiting:
         position = {key: index for index, key in enumerate(self.gt_keys)}
         names = index_names(self.gt_keys, rule.gt, "ground truth")
+        self.nameless = [key for key in self.gt_keys if rule.gt(key) is None]
         return {name: (position[key], key) for name, key in names.items()}
 
     def _lists_no_empty(self) -> bool:
         """COCO results list detections: an image without any is simply not there."""
-        return self.settings.missing == "empty" or self.pred.format == "coco"
+        missing = self.settings.missing
+        return missing == "empty" or (self.pred.format == "coco" and missing != "skip")
 
     def _taken_as_empty(self, waiting: Waiting) -> list[Task]:
         if not self._lists_no_empty():
             return []
-        self.empty = len(waiting)
         tasks = [Task(name, index, None, key) for name, (index, key) in waiting.items()]
         waiting.clear()
+        tasks += [Task(key, self.gt_keys.index(key), None, key) for key in self.nameless]
+        self.nameless = []
+        self.empty = len(tasks)
         return tasks
 
     def _add_up(self, tasks: Iterable[Task], settings: EvalSettings) -> None:
@@ -175,11 +176,13 @@ class _Work:
                 self.on_image(ImageRow(task.name, task.pred_key, task.gt_key, scores))
 
     def _leave_over(self, extra: Sequence[str], waiting: Waiting) -> None:
-        self.pred_only, self.gt_only = len(extra), len(waiting)
+        alone = sorted((name, key) for name, (_, key) in waiting.items())
+        alone += [(key, key) for key in self.nameless]
+        self.pred_only, self.gt_only = len(extra), len(alone)
         over = [Failure(k, k, None, f"{k}: has no ground truth", unmatched=True) for k in extra]
         over += [
             Failure(name, None, key, f"{key}: has no prediction", unmatched=True)
-            for name, (_, key) in sorted(waiting.items())
+            for name, key in alone
         ]
         (self.failures if self.settings.missing == "error" else self.left_out).extend(over)
 
@@ -213,5 +216,5 @@ class _Work:
                 f"pairs: {len(self.pairs)}, by {self._words}",
                 *totals.notes(),
             ),
-            warnings=doubts(self.settings, protocol[0], totals, self.left_out),
+            warnings=doubts(self.settings, protocol, sources, totals, self.left_out),
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from segcli.errors import InputError, UsageError
-from segcli.formats.base import stem_of
+from segcli.formats.base import Source, stem_of
 
 __all__ = [
     "NameRule",
@@ -18,6 +18,8 @@ __all__ = [
     "no_pairs",
     "pair_keys",
     "regex_rule",
+    "rule_of",
+    "stream_rule",
 ]
 
 _SEPARATORS = "_-. "
@@ -90,6 +92,49 @@ def pair_keys(pred: Sequence[str], gt: Sequence[str], match: str | None = None) 
         gt_only=tuple(sorted(set(gt) - {gts[name] for name in both})),
         words=rule.words,
     )
+
+
+def rule_of(pred: Source, gt: Source, match: str | None = None) -> NameRule:
+    """The rule that pairs two sides whose paths can be listed.
+
+    Args:
+        pred: the predictions.
+        gt: the ground truth.
+        match: regular expression with one group, or None to learn the rule.
+
+    Raises:
+        UsageError: `match` is no such expression.
+    """
+    if match is not None:
+        return regex_rule(match)
+    if pred.single and gt.single:
+        name = stem_of(gt.keys()[0])
+        return NameRule(lambda _: name, lambda _: name, "one file against one file")
+    return learn_rule(pred.keys(), gt.keys())
+
+
+def stream_rule(gt: Sequence[str]) -> NameRule:
+    """The rule for predictions of which one comes after the other: no more than names can tell.
+
+    Names are stems. A prediction whose stem no ground truth has goes by its file name alone where
+    the ground truth has no folders, and where all ground truths share a suffix that is a known
+    word (``_mask``), by the name without it.
+    """
+    stems = [stem_of(path) for path in gt]
+    suffix = next((s for s in _shared_suffixes(stems) if s and _is_known(s)), "")
+    bare = {stem.removesuffix(suffix): stem for stem in reversed(stems)}
+    flat = not any("/" in stem for stem in stems)
+    known = set(stems)
+
+    def name(path: str) -> str:
+        stem = stem_of(path)
+        tries = [stem, _name(stem)] if flat else [stem]
+        found = [t for t in tries if t in known] or [bare[t] for t in tries if t in bare]
+        return found[0] if found else stem
+
+    said = ["stem", *(["folders of the predictions left aside"] if flat else [])]
+    said += [f"'{suffix}' stripped from the ground truth"] if suffix else []
+    return NameRule(name, stem_of, ", ".join(said))
 
 
 def regex_rule(match: str) -> NameRule:

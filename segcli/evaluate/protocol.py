@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from segcli.errors import UsageError
+from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
 from segcli.metrics import Protocol
 
-__all__ = ["choose_protocol"]
+__all__ = ["check_options", "choose_protocol"]
 
+_LABEL_MAPS = frozenset({"labels", "binary"})
 _WITH_CLASSES = frozenset({"coco", "coco-dataset", "ndjson", "yolo"})
 
 
@@ -46,5 +48,31 @@ def _check_possible(pred: Source, gt: Source, wanted: Protocol) -> None:
         raise UsageError(
             f"--protocol {wanted} needs {lacks}; the {side} are {source.kind}",
             why=source.description,
-            fix=f"{option} {wanted}, if the values are {wanted} ids, or leave --protocol out",
+            fix=_fix(source, option, wanted),
+        )
+
+
+def _fix(source: Source, option: str, wanted: Protocol) -> str:
+    if source.format in _LABEL_MAPS:
+        return f"{option} {wanted}, if the values are {wanted} ids, or leave --protocol out"
+    return "--protocol binary, or leave --protocol out"
+
+
+def check_options(settings: EvalSettings, protocol: Protocol) -> None:
+    """Refuse options that would be ignored.
+
+    Raises:
+        UsageError: class names without classes, or class-agnostic matching without objects.
+    """
+    if settings.class_names is not None and protocol != "semantic":
+        raise UsageError(
+            f"--class-names needs the protocol semantic, and this one is {protocol}",
+            why="the list says which values of class maps are classes; COCO files name their own",
+            fix="leave --class-names out, or --kind semantic if the values are class ids",
+        )
+    if settings.class_agnostic and protocol != "instance":
+        raise UsageError(
+            f"--class-agnostic needs the protocol instance, and this one is {protocol}",
+            why="it makes all objects one class for COCO AP",
+            fix="leave --class-agnostic out, or --kind instance if the values are object ids",
         )

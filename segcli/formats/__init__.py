@@ -97,6 +97,11 @@ def open_source(
     """
     options = options or ReadOptions()
     if str(path) == "-":
+        if format not in (None, ndjson.FORMAT.name):
+            raise ConfigError(
+                f"standard input holds segcli records, not the format '{format}'",
+                fix="give a file or folder, or leave the format out",
+            )
         return ndjson.stdin_source()
     path = Path(path)
     if not path.exists():

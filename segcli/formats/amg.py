@@ -70,18 +70,19 @@ class _AmgFolders(Source):
 
     def read(self, key: str) -> Segmentation:
         """Decode one image's masks, with the metadata of each."""
-        folder, size = self._folders[key], self._size_of(key)
-        segments: list[Segment] = []
+        folder, segments = self._folders[key], list[Segment]()
+        size: tuple[int, int] | None = None
         for row in _rows(folder / METADATA):
             path = folder / f"{row['id']}.png"
             mask = read_object_mask(path)
             if size is not None and mask.shape != size:
                 raise MaskError(
                     f"{path}: is {mask.shape[1]}x{mask.shape[0]}, "
-                    f"its image or the masks beside it {size[1]}x{size[0]}"
+                    f"the masks beside it {size[1]}x{size[0]}"
                 )
             size = mask.shape[0], mask.shape[1]
             segments.append(segment_from_mask(mask, **_fields(folder, row)))
+        size = size or self._size_of(key)
         if size is None:
             raise MaskError(
                 f"{folder}: lists no masks, so the image size is unknown",
@@ -132,7 +133,7 @@ def _open(path: Path, options: ReadOptions) -> Source:
 FORMAT = Format(
     name="amg",
     summary="the folder of Meta's amg.py: <image>/0.png, 1.png, … and metadata.csv",
-    loses="a score other than the predicted IoU; categories; size of images without a segment",
+    loses="a score other than the predicted IoU; categories and crowd marks; size of images without a segment",
     write_image=_write,
     recognise=_recognise,
     open=_open,

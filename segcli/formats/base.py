@@ -6,12 +6,15 @@ A format is one module with one `Format` value, listed once in `segcli.formats`.
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from segcli.records import LabelKind, Segmentation
 
@@ -21,9 +24,12 @@ __all__ = [
     "ReadOptions",
     "Source",
     "WriteOptions",
+    "free_stem",
+    "json_text",
     "replacing",
     "size_lookup",
     "stem_of",
+    "unique_stems",
 ]
 
 Overlap = Literal["score", "small-on-top", "large-on-top"]
@@ -50,12 +56,14 @@ class ReadOptions:
         kind: what label values mean; None lets the files decide.
         ignore_index: label value that must not count, or None.
         image_sizes: (height, width) by image path or by its stem, for formats that store no size.
+        size_of: the same as a function of the key, which then answers instead; None = unknown.
         coco_names: image path by COCO image id, taken from the ground truth, for COCO results.
     """
 
     kind: LabelKind | None = None
     ignore_index: int | None = None
     image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    size_of: Callable[[str], tuple[int, int] | None] | None = None
     coco_names: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -67,16 +75,20 @@ class Source(ABC):
         kind: what it holds: binary masks, semantic classes or instances.
         description: one line for people: what it was taken for, and why.
         failed: image paths that the source itself says could not be segmented.
+        certain: False when `kind` is a guess from values that could mean something else as well.
+        single: True when it is one file that holds one image's masks, whatever its name.
     """
 
     format: str
     kind: LabelKind
     description: str
     failed: Sequence[str] = ()
+    certain: bool = True
+    single: bool = False
 
     @abstractmethod
     def keys(self) -> Sequence[str]:
-        """The image paths it holds, relative, with "/", sorted; a folder's ends in "/"."""
+        """The image paths it holds, relative, with "/", in order; a folder's ends in "/"."""
 
     @abstractmethod
     def read(self, key: str) -> Segmentation:
@@ -120,9 +132,27 @@ class Format:
 
 def size_lookup(options: ReadOptions) -> Callable[[str], tuple[int, int] | None]:
     """Finds (height, width) in `options.image_sizes` by path, or by stem as suffixes differ."""
+    if options.size_of is not None:
+        return options.size_of
     sizes = options.image_sizes
     by_stem = {stem_of(path): size for path, size in sizes.items()}
     return lambda key: sizes.get(key) or by_stem.get(stem_of(key)) or sizes.get(stem_of(key))
+
+
+def json_text(value: Any, **options: Any) -> str:  # noqa: ANN401 (JSON)
+    """JSON that can always be written as UTF-8.
+
+    Names of files that are not UTF-8 are escaped; all other text stays readable.
+
+    Raises:
+        ValueError: a number is NaN or infinite.
+    """
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value, allow_nan=False, ensure_ascii=True, **options)
+    return text
 
 
 def stem_of(key: str) -> str:
@@ -139,6 +169,61 @@ def stem_of(key: str) -> str:
     stem = name.rpartition(".")[0] or name
     stem = f"{stem}_page{page}" if page else stem
     return f"{folder}/{stem}" if folder else stem
+
+
+def unique_stems(keys: Sequence[str]) -> list[str]:
+    """A name without suffix for each image key, so that no two images share one.
+
+    It is the stem; where that is shared (``x.jpg`` and ``x.png``, also ``X.jpg`` on file systems
+    that ignore case), the whole name; where that is shared too, the whole name and a number.
+
+    Args:
+        keys: paths of images, relative, with "/".
+
+    Returns:
+        One stem for each key, in the order of the keys; no two are equal, case left aside.
+    """
+    stems = [stem_of(key) for key in keys]
+    whole = [_whole_name(key) for key in keys]
+    # A whole name may in turn be the stem of another image (x.jpg and x.jpg.png).
+    while clashing := _clashing(stems, whole):
+        for index in clashing:
+            stems[index] = whole[index]
+    free = Counter(stem.casefold() for stem in stems)
+    taken = {name for name, count in free.items() if count == 1}
+    # Numbers are last: names that only case tells apart, or one key twice.
+    return [s if free[s.casefold()] == 1 else _numbered(s, taken) for s in stems]
+
+
+def free_stem(key: str, taken: set[str]) -> str:
+    """As `unique_stems`, one key at a time: the first of its names that is not taken yet.
+
+    Args:
+        key: path of an image.
+        taken: the names given so far, case folded; the new one is added.
+    """
+    stem, whole = stem_of(key), _whole_name(key)
+    return _numbered(whole if stem.casefold() in taken else stem, taken)
+
+
+def _whole_name(key: str) -> str:
+    path, mark, page = key.partition("#page=")
+    return stem_of(key if key.endswith("/") else f"{path}.{mark}{page}")
+
+
+def _clashing(stems: Sequence[str], whole: Sequence[str]) -> list[int]:
+    """Indices of shared stems that are not whole names yet."""
+    shared = Counter(stem.casefold() for stem in stems)
+    return [i for i, s in enumerate(stems) if shared[s.casefold()] > 1 and s != whole[i]]
+
+
+def _numbered(stem: str, taken: set[str]) -> str:
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}_{number}"
+    taken.add(name.casefold())
+    return name
 
 
 @contextmanager
@@ -159,6 +244,6 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _part_name(name: str) -> str:
-    if len(name.encode()) <= 240:
+    if len(os.fsencode(name)) <= 240:
         return f".{name}.part"
-    return f".{hashlib.sha256(name.encode()).hexdigest()}.part"
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()}.part"

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from segcli.errors import InputError, MaskError
-from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, replacing
+from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, json_text, replacing
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.labels import rank_score, segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
-__all__ = ["CLASS_AGNOSTIC", "FORMAT", "ImageIds", "images_file"]
+__all__ = ["CLASS_AGNOSTIC", "FORMAT", "ImageIds", "image_id", "images_file"]
 
 CLASS_AGNOSTIC = 1
 """The category of a proposal: COCO has no way to say none."""
@@ -43,6 +42,7 @@ class ImageIds:
         """
         if self._known is None:
             return len(self._taken) + 1
+        path = path.partition("#page=")[0]
         if path in self._known:
             return self._known[path]
         found = self._by_name.get(_file_name(path), [])
@@ -107,8 +107,7 @@ def image_record(image: ImageRef, number: int) -> dict[str, Any]:
 
 def dump(value: Any) -> bytes:  # noqa: ANN401 (JSON)
     """Compact JSON; NaN is refused."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8")
+    return json_text(value, separators=(",", ":")).encode("utf-8")
 
 
 def _detection(segment: Segment, image_id: int) -> dict[str, Any]:
@@ -134,6 +133,7 @@ class _Results(Source):
             self._by_id.setdefault(number, []).append(detection)
         self._sizes: dict[str, tuple[int, int]] = dict(options.image_sizes)
         self._proposals = False
+        self._segmented: set[int] = set()
         names, origin = self._choose_names(options.coco_names)
         self._ids = self._name(names)
         total = sum(len(found) for found in self._by_id.values())
@@ -154,10 +154,12 @@ class _Results(Source):
         own: dict[int, str] = {}
         dataset = load_json(companion)
         # Our own class-agnostic results: category 1 there is not the ground truth's category 1.
-        self._proposals = dataset.get("categories") == _PROPOSALS
-        for image in dataset["images"]:
-            own[image["id"]] = image["file_name"]
-            self._sizes[image["file_name"]] = image["height"], image["width"]
+        known = isinstance(dataset, dict)
+        self._proposals = known and dataset.get("categories") == _PROPOSALS
+        for number, name, size in _listed(companion, dataset):
+            own[number] = name
+            self._sizes[name] = size
+            self._segmented.add(number)
         if all(_file_name(from_truth.get(n, "")) == _file_name(name) for n, name in own.items()):
             for number, name in own.items():
                 self._sizes.setdefault(from_truth[number], self._sizes[name])
@@ -178,7 +180,7 @@ class _Results(Source):
         return {
             name: number
             for number, name in names.items()
-            if number in self._by_id or name in self._sizes
+            if number in self._by_id or number in self._segmented
         }
 
     def keys(self) -> Sequence[str]:
@@ -223,7 +225,44 @@ def _detections(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 f"{path}: entry {index} has no segmentation",
                 why="boxes or keypoints alone are no masks",
             )
-        yield detection["image_id"], detection
+        yield image_id(detection["image_id"], f"{path}: entry {index}"), detection
+
+
+def image_id(value: Any, where: str) -> int:  # noqa: ANN401 (parsed JSON)
+    """An image id as a whole number: tools write ``1``, ``1.0`` and ``"1"``.
+
+    Raises:
+        InputError: it is none.
+    """
+    whole = not isinstance(value, bool) and isinstance(value, (int, float, str))
+    try:
+        number = int(value) if whole else None
+    except (ValueError, OverflowError):
+        number = None
+    if number is None or (isinstance(value, float) and number != value):
+        raise InputError(
+            f"{where}: the image id {value!r} is not a whole number",
+            why="detections and images of a COCO file are matched by whole numbers",
+        )
+    return number
+
+
+def _listed(path: Path, dataset: Any) -> Iterator[tuple[int, str, tuple[int, int]]]:  # noqa: ANN401
+    """Id, name and (height, width) of each image of a companion file."""
+    images = dataset.get("images") if isinstance(dataset, dict) else None
+    if not isinstance(images, list):
+        raise InputError(
+            f"{path}: lists no images",
+            why="it should say which image each id of the results beside it is",
+            fix="remove it, or write the results again",
+        )
+    for image in images:
+        try:
+            size = int(image["height"]), int(image["width"])
+            entry = image_id(image["id"], str(path)), str(image["file_name"]), size
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: a malformed image: {image}", why=repr(error)) from error
+        yield entry
 
 
 def _size(where: str, detections: list[dict[str, Any]]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, replacing
-from segcli.formats.coco import CLASS_AGNOSTIC, ImageIds, dump, image_record
+from segcli.formats.coco import CLASS_AGNOSTIC, ImageIds, dump, image_id, image_record
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.labels import segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
@@ -25,7 +25,7 @@ def image_ids(path: str | Path) -> dict[str, int]:
         InputError: the file is missing or no COCO dataset, or two images have one file name.
     """
     images = _images(Path(path), _load(Path(path)))
-    return {name: int(image["id"]) for name, image in images.items()}
+    return {name: image["id"] for name, image in images.items()}
 
 
 def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -> list[Path]:
@@ -85,8 +85,8 @@ class CocoDataset(Source):
         parsed = _load(path)
         self._path = path
         self._images = _images(path, parsed)
-        self.names = {int(image["id"]): name for name, image in self._images.items()}
-        self.sizes = {n: (int(i["height"]), int(i["width"])) for n, i in self._images.items()}
+        self.names = {image["id"]: name for name, image in self._images.items()}
+        self.sizes = {n: (i["height"], i["width"]) for n, i in self._images.items()}
         self.categories = _categories(path, parsed)
         self._by_id: dict[int, list[dict[str, Any]]] = {}
         for annotation in parsed["annotations"]:
@@ -98,15 +98,20 @@ class CocoDataset(Source):
         )
 
     def _image_of(self, annotation: Any) -> int:  # noqa: ANN401 (parsed JSON)
-        number = annotation.get("image_id") if isinstance(annotation, dict) else None
+        where = f"{self._path}: an annotation"
+        if not isinstance(annotation, dict):
+            raise InputError(f"{where} is no object", why=f"it is {annotation!r}"[:200])
+        number = image_id(annotation.get("image_id"), where)
         if number not in self.names:
-            raise InputError(f"{self._path}: an annotation names the unknown image id {number}")
-        assert isinstance(number, int)
+            raise InputError(f"{where} names the unknown image id {number}")
         return number
 
     def keys(self) -> Sequence[str]:
-        """File names of all images, those without annotations too."""
-        return sorted(self._images)
+        """File names of all images, those without annotations too, in the order of their ids.
+
+        pycocotools goes through images in this order, which decides between equal scores.
+        """
+        return [self.names[number] for number in sorted(self.names)]
 
     def read(self, key: str) -> Segmentation:
         """One image's annotations in the file's order.
@@ -115,7 +120,7 @@ class CocoDataset(Source):
         sorts objects into small, medium and large by it), which polygons make fractional.
         """
         height, width = self.sizes[key]
-        annotations = self._by_id.get(int(self._images[key]["id"]), [])
+        annotations = self._by_id.get(self._images[key]["id"], [])
         segments = tuple(self._segment(key, a, height, width) for a in annotations)
         return Segmentation(
             image=ImageRef(path=key, height=height, width=width, source=str(self._path)),
@@ -135,48 +140,57 @@ class CocoDataset(Source):
                 id=annotation.get("id"),
                 iscrowd=bool(annotation.get("iscrowd", 0)),
             )
+            area = annotation.get("area")
+            area = segment.area if area is None else float(area)
         except MaskError as error:
             raise MaskError(f"{where}: {error.message}", why=error.why, fix=error.fix) from error
         except (KeyError, TypeError, ValueError) as error:
             raise MaskError(f"{where}: malformed", why=repr(error)) from error
-        return replace(segment, area=annotation.get("area", segment.area))
+        return replace(segment, area=area)
 
 
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     parsed = load_json(path)
-    missing = [k for k in ("images", "annotations") if k not in parsed]
-    if not isinstance(parsed, dict) or missing:
+    held: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
+    missing = [k for k in ("images", "annotations") if not isinstance(held.get(k), list)]
+    if missing:
         raise InputError(
             f"{path}: is no COCO dataset",
-            why=f"it has no {' and no '.join(missing)}",
+            why=f"it has no list of {' and no list of '.join(missing)}",
             fix="a COCO dataset is an object with images, annotations and categories",
         )
-    if any("segments_info" in a for a in parsed["annotations"][:1]):
+    if any(isinstance(a, dict) and "segments_info" in a for a in held["annotations"][:1]):
         raise InputError(
             f"{path}: is a COCO panoptic file, which is not read yet",
             fix="convert it to a COCO instance dataset first",
         )
-    return parsed
+    return held
 
 
 def _images(path: Path, parsed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Images by file name, with their id, height and width as whole numbers."""
     images: dict[str, dict[str, Any]] = {}
+    seen: set[int] = set()
     for image in parsed["images"]:
         try:
-            name, _ = str(image["file_name"]), (int(image["id"]), image["height"], image["width"])
+            name, number = str(image["file_name"]), image_id(image["id"], f"{path}: an image")
+            size = {"height": int(image["height"]), "width": int(image["width"])}
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: a malformed image: {image}", why=repr(error)) from error
         if name in images:
             raise InputError(f"{path}: two images have the file name {name}")
-        images[name] = image
+        if number in seen:
+            raise InputError(f"{path}: two images have the id {number}")
+        seen.add(number)
+        images[name] = {"id": number, **size}
     return images
 
 
 def _categories(path: Path, parsed: dict[str, Any]) -> dict[int, str]:
     try:
-        return {int(c["id"]): str(c["name"]) for c in parsed.get("categories", [])}
+        return {int(c["id"]): str(c["name"]) for c in parsed.get("categories") or []}
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: a malformed category", why=repr(error)) from error
 

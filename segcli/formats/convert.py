@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
-from segcli.errors import ConfigError
+from segcli.errors import ConfigError, ItemError, MaskError, OutputError, WriteError
 from segcli.formats import get
-from segcli.formats.base import Overlap, Source, WriteOptions, stem_of
+from segcli.formats.base import Format, Overlap, Source, WriteOptions, free_stem, unique_stems
+from segcli.formats.ndjson import StreamSource
 from segcli.masks.labels import segments_of
 from segcli.records import Segmentation
 
-__all__ = ["Converted", "convert"]
+__all__ = ["Converted", "Unconverted", "convert"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unconverted:
+    """An image that could not be converted.
+
+    Attributes:
+        image: its path, or "" when a damaged record does not tell.
+        error: what went wrong.
+    """
+
+    image: str
+    error: ItemError
+
+    def to_record(self) -> dict[str, Any]:
+        """As a JSON object."""
+        error = self.error
+        return {"image": self.image, "error": error.message, "why": error.why, "fix": error.fix}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,44 +43,161 @@ class Converted:
         images: images written.
         segments: their segments.
         loses: what the target format cannot hold, or "".
+        failures: images that were not written.
     """
 
     images: int
     segments: int
     loses: str
+    failures: tuple[Unconverted, ...] = ()
 
 
-def convert(source: Source, target: Path, to: str, overlap: Overlap = "score") -> Converted:
+def convert(
+    source: Source,
+    target: Path,
+    to: str,
+    overlap: Overlap = "score",
+    *,
+    overwrite: bool = False,
+) -> Converted:
     """Write every image of a source in another format, one in memory at a time.
+
+    An image that cannot be read or written is counted, and the others go on.
 
     Args:
         source: the masks.
         target: folder to write into.
         to: name of the format.
         overlap: which segment keeps a pixel that several claim in a label map.
+        overwrite: write into a folder that already holds files.
 
     Raises:
         ConfigError: the format is unknown or cannot be written.
-        MaskError: a mask cannot be read.
+        OutputError: `target` is a file, or a folder with files in it and `overwrite` is False.
+        WriteError: a file cannot be written.
     """
     writer = get(to)
-    counts = {"images": 0, "segments": 0}
-
-    def results() -> Iterator[Segmentation]:
-        for _, result in source:
-            whole = result
-            if result.labels is not None and not result.segments:
-                whole = replace(result, segments=segments_of(result))
-            counts["images"] += 1
-            counts["segments"] += len(whole.segments)
-            yield whole
-
-    options = WriteOptions(overlap=overlap)
-    if writer.write_dataset:
-        writer.write_dataset(results(), target / writer.file_name, options)
-    elif writer.write_image:
-        for result in results():
-            writer.write_image(result, target, stem_of(result.image.key), options)
-    else:
+    if writer.write_dataset is None and writer.write_image is None:
         raise ConfigError(f"format '{to}' can be read but not written")
-    return Converted(counts["images"], counts["segments"], writer.loses)
+    _check_target(target, overwrite=overwrite)
+    work = _Work(source, target, WriteOptions(overlap=overlap))
+    try:
+        work.write(writer)
+    except OSError as error:
+        raise WriteError(f"{target}: cannot be written", why=str(error)) from error
+    return Converted(work.images, work.segments, writer.loses, tuple(work.failures))
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target}: is a file", why="converted masks are written into a folder")
+    if overwrite or not target.is_dir():
+        return
+    held = sorted(p.name for p in target.iterdir() if not p.name.startswith("."))
+    if held:
+        raise OutputError(
+            f"{target}: is not empty: it holds {', '.join(held[:3])}",
+            why="files of the same name would be overwritten",
+            fix="give a new folder, or --overwrite",
+        )
+
+
+@dataclass(slots=True)
+class _Work:
+    """One conversion under way."""
+
+    source: Source
+    target: Path
+    options: WriteOptions
+    images: int = 0
+    segments: int = 0
+    failures: list[Unconverted] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+
+    def write(self, writer: Format) -> None:
+        """Write all images, and gather what failed."""
+        if writer.write_dataset is not None:
+            writer.write_dataset(self._counted(), self.target / writer.file_name, self.options)
+        else:
+            for key, result in self._results():
+                self._write_one(writer, key, result)
+        stated = [
+            Unconverted(key, MaskError(f"{key}: could not be segmented", why="its record says so"))
+            for key in self.source.failed
+        ]
+        self.failures += stated
+
+    def _counted(self) -> Iterator[Segmentation]:
+        for key, result in self._results():
+            try:
+                self.segments += len(segments_of(result))
+            except ItemError as error:
+                self.failures.append(Unconverted(key, error))
+                continue
+            self.images += 1
+            yield result
+
+    def _write_one(self, writer: Format, key: str, result: Segmentation) -> None:
+        assert writer.write_image is not None
+        try:
+            stem = self._stem(key, result.image.key)
+            count = len(segments_of(result))
+            writer.write_image(result, self.target, stem, self.options)
+        except ItemError as error:
+            self.failures.append(Unconverted(key, error))
+        except OutputError as error:
+            self.failures.append(Unconverted(key, MaskError(error.message, why=error.why)))
+        else:
+            self.images += 1
+            self.segments += count
+
+    def _stem(self, key: str, image: str) -> str:
+        """The name of an image's files: never outside the target, never another image's.
+
+        Raises:
+            MaskError: the image's path is absolute or leads out of the folder.
+        """
+        _check_inside(image)
+        if image in self.names:
+            return self.names[image]
+        # Only a stream, or a file that names its image itself, brings names nobody knew before.
+        return free_stem(image, self.taken)
+
+    def _results(self) -> Iterator[tuple[str, Segmentation]]:
+        if isinstance(self.source, StreamSource):
+            yield from self._streamed()
+            return
+        keys = list(self.source.keys())
+        self.names = dict(zip(keys, unique_stems(keys), strict=True))
+        self.taken = {name.casefold() for name in self.names.values()}
+        for key in keys:
+            try:
+                result = self.source.read(key)
+            except ItemError as error:
+                self.failures.append(Unconverted(key, error))
+                continue
+            yield key, result
+
+    def _streamed(self) -> Iterator[tuple[str, Segmentation]]:
+        arriving = iter(self.source)
+        while True:
+            try:
+                yield next(arriving)
+            except StopIteration:
+                return
+            except ItemError as error:
+                self.failures.append(Unconverted("", error))
+
+
+def _check_inside(key: str) -> None:
+    # Parts are judged as both families of systems read them: files travel between them.
+    places = (PurePosixPath(key), PureWindowsPath(key))
+    outside = any(p.is_absolute() or p.drive or p.root or ".." in p.parts for p in places)
+    if outside or "\0" in key or not PurePosixPath(key).parts:
+        raise MaskError(
+            f"{key}: is no path below the folder that is written",
+            why="an image's results are written under its own path, which must be relative and "
+            "without '..'",
+            fix="make the file names in the source relative",
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from segcli.errors import InputError, MaskError
+from segcli.errors import MaskError
 
 __all__ = [
     "ARRAYS",
@@ -21,6 +22,7 @@ __all__ = [
     "PhotographError",
     "Raster",
     "files_below",
+    "looks_like_photograph",
     "photographs_beside",
     "raster_files",
     "read_raster",
@@ -70,21 +72,49 @@ def files_below(root: Path) -> Iterator[str]:
 def raster_files(root: Path) -> list[str]:
     """Relative paths of the mask files below a folder, or the name of the one file given.
 
-    JPEGs beside files of other kinds are photographs, not masks, and are left out.
+    Beside files of other kinds, a JPEG is left out when one of those has its stem, or when it looks
+    like a photograph.
     """
     names: Iterable[str] = files_below(root) if root.is_dir() else [root.name]
     found = sorted(n for n in names if _suffix(n) in PICTURES or _suffix(n) in ARRAYS)
-    return _without_photographs(found) or found
+    others = {name.rpartition(".")[0] for name in found if _suffix(name) not in LOSSY}
+    if not others:
+        return found
+    return [n for n in found if _suffix(n) not in LOSSY or _is_mask(root / n, n, others)]
 
 
-def _without_photographs(names: list[str]) -> list[str]:
-    return [name for name in names if _suffix(name) not in LOSSY]
+def _is_mask(path: Path, name: str, others: set[str]) -> bool:
+    return name.rpartition(".")[0] not in others and not looks_like_photograph(path)
+
+
+def looks_like_photograph(path: Path) -> bool:
+    """Whether a JPEG has colours, or mostly greys between black and white.
+
+    A file that cannot be decoded is none: its error must be seen.
+    """
+    try:
+        state = path.stat()
+        return _looks_like_photograph(path, state.st_mtime_ns, state.st_size)
+    except Exception:  # noqa: BLE001 (decoders raise whatever they like on damaged files)
+        return False
+
+
+@lru_cache(maxsize=65536)
+def _looks_like_photograph(path: Path, _modified: int, _size: int) -> bool:
+    with Image.open(path) as picture:
+        # An eighth of the size shows as much, and decodes many times faster.
+        picture.draft(None, (256, 256))
+        values = np.asarray(picture.convert("RGB")).astype(np.int16)
+    if int(np.ptp(values, axis=2).max()) > 40:
+        return True
+    greys = values[..., 1]
+    return int(np.count_nonzero((greys > 60) & (greys < 195))) * 4 > greys.size
 
 
 def photographs_beside(root: Path) -> int:
     """How many JPEGs `raster_files` leaves out."""
-    names = [n for n in files_below(root) if _suffix(n) in LOSSY] if root.is_dir() else []
-    return 0 if not names or _suffix(raster_files(root)[0]) in LOSSY else len(names)
+    names = sum(_suffix(n) in LOSSY for n in files_below(root)) if root.is_dir() else 0
+    return names - sum(_suffix(n) in LOSSY for n in raster_files(root)) if names else 0
 
 
 def spread(names: list[str], most: int) -> list[str]:
@@ -109,7 +139,7 @@ def read_raster(path: Path) -> Raster:
     except MaskError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        raise MaskError(f"{path}: no such file") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise MaskError(f"{path}: cannot be decoded", why=f"{error}") from error
 

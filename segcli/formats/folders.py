@@ -7,7 +7,15 @@ from pathlib import Path
 
 from segcli.formats.files import PICTURES, files_below
 
-__all__ = ["COLUMNS", "METADATA", "amg_folders", "folder_name", "object_folders", "owns_folder"]
+__all__ = [
+    "COLUMNS",
+    "METADATA",
+    "amg_folders",
+    "any_folders",
+    "folder_name",
+    "object_folders",
+    "owns_folder",
+]
 
 METADATA = "metadata.csv"
 COLUMNS = (
@@ -52,14 +60,28 @@ def object_folders(root: Path) -> dict[str, list[str]]:
     segcli writes them), and `<image>/masks/*.png` with at most one picture beside it in
     `<image>/images` (the nuclei challenge). Anything else gives an empty dictionary.
     """
-    by_folder: dict[str, list[str]] = {}
-    for name in files_below(root):
-        if Path(name).suffix.lower() in PICTURES:
-            by_folder.setdefault(name.rpartition("/")[0], []).append(name)
+    by_folder = _pictures(root)
     nested = _masks_folders(by_folder)
     if nested:
         return nested
     return by_folder if by_folder and all(_is_numbered(f) for f in by_folder.values()) else {}
+
+
+def any_folders(root: Path) -> dict[str, list[str]]:
+    """Mask files by image folder, whatever their names, for who says that this is the layout.
+
+    Empty when pictures lie both in `root` itself and in folders below it.
+    """
+    by_folder = _pictures(root)
+    return by_folder if len(by_folder) == 1 or "" not in by_folder else {}
+
+
+def _pictures(root: Path) -> dict[str, list[str]]:
+    by_folder: dict[str, list[str]] = {}
+    for name in files_below(root):
+        if Path(name).suffix.lower() in PICTURES:
+            by_folder.setdefault(name.rpartition("/")[0], []).append(name)
+    return by_folder
 
 
 def _masks_folders(by_folder: dict[str, list[str]]) -> dict[str, list[str]]:

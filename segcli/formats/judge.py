@@ -11,15 +11,22 @@ from segcli.records import LabelKind
 __all__ = ["Verdict", "judge"]
 
 _BINARY = ({0, 1}, {0, 255}, {0, 65535})
-_NARROW = ("1-bit", "8-bit grey", "palette", "alpha")
+_NARROW = ("1-bit", "8-bit grey", "palette", "alpha", "array")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What label values mean, and the reason in words."""
+    """What label values mean, and the reason in words.
+
+    Attributes:
+        kind: what they mean.
+        why: the reason.
+        certain: False when the values would fit class ids and object ids alike.
+    """
 
     kind: LabelKind
     why: str
+    certain: bool = True
 
 
 def judge(surveys: Sequence[Survey], ignore_index: int | None = None) -> Verdict:
@@ -30,6 +37,10 @@ def judge(surveys: Sequence[Survey], ignore_index: int | None = None) -> Verdict
         ignore_index: a value that does not count.
     """
     values = [set(s.values) - {ignore_index} for s in surveys]
+    if not set().union(*values) - {0} and not any(s.shaded for s in surveys):
+        wide = surveys and all(s.mode not in _NARROW or s.mode == "array" for s in surveys)
+        said = "the only value is 0"
+        return Verdict("instance" if wide else "binary", said, certain=False)
     if reason := _binary_reason(surveys, values):
         return Verdict("binary", reason)
     modes = [s.mode for s in surveys]
@@ -37,6 +48,8 @@ def judge(surveys: Sequence[Survey], ignore_index: int | None = None) -> Verdict
         return Verdict("semantic", "palette pictures hold class indices")
     if any(mode not in _NARROW for mode in modes):
         return Verdict("instance", "more than 8 bits, as object ids need")
+    if any(v and max(v) > 255 for v in values):
+        return Verdict("instance", "values above 255, as object ids need")
     return _judge_grey(surveys, values)
 
 
@@ -46,15 +59,13 @@ def _binary_reason(surveys: Sequence[Survey], values: list[set[int]]) -> str:
     if not all(p or s.shaded for p, s in zip(plain, surveys, strict=True)):
         return ""
     union = set().union(*values)
-    if all(s.mode not in _NARROW for s in surveys) and not union - {0}:
-        return ""
     if shaded:
         return f"{shaded} of {len(surveys)} sampled files have in-between greys, an error each"
     return f"the only values are {', '.join(str(v) for v in sorted(union))}"
 
 
 def _is_binary(mode: str, values: set[int]) -> bool:
-    allowed = _BINARY[:2] if mode in (*_NARROW, "array") else _BINARY[1:]
+    allowed = _BINARY[:2] if mode in _NARROW else _BINARY[1:]
     return any(values <= pair for pair in allowed)
 
 
@@ -68,6 +79,9 @@ def _judge_grey(surveys: Sequence[Survey], values: list[set[int]]) -> Verdict:
     varies = len(many) == 1 or len({len(v) for _, v in many}) > 1
     contiguous = sum(max(v) == len(v) for _, v in many) >= 0.9 * len(many)
     if whole and varies and (contiguous or labels >= 8 * len(many)):
-        return Verdict("instance", "each value is one connected piece, and their number varies")
+        said = "each value is one connected piece, and their number varies"
+        return Verdict("instance", said, certain=False)
+    if not whole:
+        return Verdict("semantic", "values recur in separate pieces")
     why = "the same values in each file" if not varies else "values are not numbered objects"
-    return Verdict("semantic", why if whole else "values recur in separate pieces")
+    return Verdict("semantic", why, certain=False)

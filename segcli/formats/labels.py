@@ -76,7 +76,8 @@ def _open(path: Path, options: ReadOptions) -> Source:
 FORMAT = Format(
     name="labels",
     summary="instance label map, 16-bit PNG: pixel value i is segment i, 0 is background",
-    loses="where segments overlap, only the one on top; scores",
+    loses="where segments overlap, only the one on top; scores; categories and crowd marks of "
+    "segments (class maps keep their class ids: read them with --kind semantic)",
     write_image=_write,
     recognise=_recognise,
     open=_open,

@@ -21,7 +21,7 @@ from segcli.formats.base import (
     size_lookup,
 )
 from segcli.formats.files import read_raster
-from segcli.formats.folders import amg_folders, folder_name, object_folders
+from segcli.formats.folders import amg_folders, any_folders, folder_name, object_folders
 from segcli.masks.labels import segments_of
 from segcli.masks.rle import decode, segment_from_mask
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
@@ -102,19 +102,20 @@ class _Folders(Source):
     def read(self, key: str) -> Segmentation:
         """Decode every mask in one image's folder."""
         segments: list[Segment] = []
-        size = self._size_of(key)
+        size: tuple[int, int] | None = None
         for position, name in enumerate(self._files[key]):
             mask = read_object_mask(self._root / name)
             if size is not None and mask.shape != size:
                 raise MaskError(
                     f"{self._root / name}: is {mask.shape[1]}x{mask.shape[0]}, "
-                    f"its image or the masks beside it {size[1]}x{size[0]}",
+                    f"the masks beside it {size[1]}x{size[0]}",
                     why="all masks of an image have the image's size",
                 )
             size = mask.shape[0], mask.shape[1]
             stem = Path(name).stem
             number = int(stem) if stem.isascii() and stem.isdigit() else position
             segments.append(segment_from_mask(mask, id=number))
+        size = size or self._size_of(key)
         if size is None:
             raise MaskError(f"{self._root / key}: holds no masks, so the image size is unknown")
         image = ImageRef(path=key, height=size[0], width=size[1], source=str(self._root / key))
@@ -128,11 +129,13 @@ def _recognise(path: Path) -> str | None:
 
 
 def _open(path: Path, options: ReadOptions) -> Source:
-    files = object_folders(path) if path.is_dir() else {}
+    # Who names the format may have other file names than those by which it is told.
+    files = (object_folders(path) or any_folders(path)) if path.is_dir() else {}
     if not files:
         raise InputError(
             f"{path}: holds no folders of object masks",
-            why="expected <image>/0000.png, 0001.png, … or <image>/masks/*.png",
+            why="expected <image>/0000.png, 0001.png, …, <image>/masks/*.png, or with --pred-format "
+            "or --gt-format masks a folder of pictures an image",
         )
     return _Folders(path, files, options)
 
@@ -140,7 +143,7 @@ def _open(path: Path, options: ReadOptions) -> Source:
 FORMAT = Format(
     name="masks",
     summary="one 8-bit PNG of 0 and 255 per segment: <image>/0000.png, 0001.png, …",
-    loses="scores; images without a segment leave an empty folder",
+    loses="scores; categories and crowd marks; images without a segment leave an empty folder",
     write_image=_write,
     recognise=_recognise,
     open=_open,

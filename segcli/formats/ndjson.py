@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from segcli.errors import InputError, MaskError
-from segcli.formats.base import Format, ReadOptions, Source
+from segcli.formats.base import Format, ReadOptions, Source, json_text
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
@@ -44,6 +44,7 @@ def to_record(result: Segmentation) -> dict[str, Any]:
         "page": image.page,
         "source": image.source,
         "bytes": image.size_bytes,
+        "sha256": image.sha256,
         "width": image.width,
         "height": image.height,
         "exif_orientation": image.exif_orientation,
@@ -59,7 +60,7 @@ def to_line(record: dict[str, Any]) -> str:
     Raises:
         ValueError: a number is NaN or infinite.
     """
-    return json.dumps(record, allow_nan=False, separators=(",", ":"), ensure_ascii=False) + "\n"
+    return json_text(record, separators=(",", ":")) + "\n"
 
 
 def parse_line(line: str | bytes, where: str) -> dict[str, Any]:
@@ -96,6 +97,7 @@ def from_record(record: dict[str, Any]) -> Segmentation:
             source=record.get("source") or "",
             page=record.get("page"),
             size_bytes=record.get("bytes"),
+            sha256=record.get("sha256"),
             exif_orientation=record.get("exif_orientation"),
             conversion=record.get("conversion"),
         )
@@ -187,9 +189,16 @@ class StreamSource(Source):
             if record.get("status") == "error":
                 self.failed.append(_key(record))
             elif record["schema"] == SCHEMA:
+                self._succeeded(_key(record))
                 yield record
             # The next record must not be parsed while this one is held.
             del record
+
+
+    def _succeeded(self, key: str) -> None:
+        # A later record of an image takes the place of its error.
+        if key in self.failed:
+            self.failed.remove(key)
 
 
 class _FileSource(Source):
@@ -206,7 +215,9 @@ class _FileSource(Source):
         self.description = f"{path}: segcli records, segments of {len(self._offsets)} images"
 
     def _scan(self) -> dict[str, int]:
+        """Offset by image; the last record of an image counts, whether it says ok or error."""
         offsets: dict[str, int] = {}
+        failed: dict[str, None] = {}
         with self._path.open("rb") as file:
             offset = 0
             for number, line in enumerate(file, start=1):
@@ -214,10 +225,15 @@ class _FileSource(Source):
                     record = parse_line(line, f"{self._path} line {number}")
                     key = _key(record)
                     if record.get("status") == "error":
-                        self.failed.append(key)
+                        offsets.pop(key, None)
+                        failed[key] = None
                     elif record["schema"] == SCHEMA:
+                        if key in offsets:
+                            raise _twice(f"{self._path} line {number}", key)
+                        failed.pop(key, None)
                         offsets[key] = offset
                 offset += len(line)
+        self.failed += failed
         return offsets
 
     def keys(self) -> Sequence[str]:
@@ -227,6 +243,14 @@ class _FileSource(Source):
         with self._path.open("rb") as file:
             file.seek(self._offsets[key])
             return from_record(json.loads(file.readline()))
+
+
+def _twice(where: str, key: str) -> InputError:
+    return InputError(
+        f"{where}: a second result for {key}",
+        why="an image has one result; which of the two is meant cannot be known",
+        fix="segcli predict IMAGES -o OUT --overwrite, or take one of the lines out",
+    )
 
 
 def _keyed(record: dict[str, Any]) -> tuple[str, Segmentation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,12 @@ def open_rasters(path: Path, options: ReadOptions, format_name: str) -> RasterSo
         names,
         options,
         format_name=format_name,
-        kind=kind,
+        judged=_Judged(
+            kind,
+            certain=options.kind is not None or verdict.certain,
+            white=union <= {0, 255},
+            single=path.is_file(),
+        ),
         description=f"{path}: {len(names)} {noun} ({modes}; {why}){left_out}",
     )
 
@@ -114,6 +120,23 @@ def _refuse_mixture(path: Path, found: Sequence[Survey | MaskError]) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What a set of files was taken for.
+
+    Attributes:
+        kind: see `Source`.
+        certain: see `Source`.
+        white: True when 0 and 255 are the only values of all files looked at.
+        single: see `Source`.
+    """
+
+    kind: LabelKind
+    certain: bool
+    white: bool
+    single: bool
+
+
 class RasterSource(Source):
     """One label map or binary mask per image."""
 
@@ -124,11 +147,14 @@ class RasterSource(Source):
         options: ReadOptions,
         *,
         format_name: str,
-        kind: LabelKind,
+        judged: _Judged,
         description: str,
     ) -> None:
         self.format = format_name
-        self.kind = kind
+        self.kind = judged.kind
+        self.certain = judged.certain
+        self.single = judged.single
+        self._white = judged.white
         self.description = description
         self._root = root
         self._names = names
@@ -150,7 +176,7 @@ class RasterSource(Source):
             values = _inside(path, values, void, strict=self._options.kind is None)
         elif self.kind == "instance" and void is not None:
             values = np.where(void, 0, values)
-        elif values.dtype == bool or _is_white(values):
+        elif values.dtype == bool or (self._white and _is_white(values)):
             values = (values != 0).view(np.uint8)
         height, width = values.shape
         return Segmentation(
@@ -168,7 +194,7 @@ class RasterSource(Source):
 
 
 def _is_white(values: npt.NDArray[Any]) -> bool:
-    """{0, 255}: a binary mask, whatever it is taken for; 255 is never a class or an id."""
+    """{0, 255}: a binary mask, whatever it is taken for, where all files beside it are the same."""
     if values.dtype != np.uint8 or int(values.max()) != 255:
         return False
     counts = np.bincount(values.ravel(), minlength=256)

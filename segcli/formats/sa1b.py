@@ -70,6 +70,7 @@ class _Images(Source):
     def __init__(self, path: Path) -> None:
         self._root = path if path.is_dir() else path.parent
         self._names = _json_files(path)
+        self.single = path.is_file()
         self.description = f"{path}: SA-1B, {len(self._names)} images, one JSON each"
 
     def keys(self) -> Sequence[str]:
@@ -138,7 +139,7 @@ def _open(path: Path, options: ReadOptions) -> Source:
 FORMAT = Format(
     name="sa1b",
     summary="one JSON per image as in SA-1B, masks as compressed RLE",
-    loses="a score other than the predicted IoU; categories",
+    loses="a score other than the predicted IoU; categories and crowd marks",
     write_image=_write,
     recognise=_recognise,
     open=_open,

@@ -51,8 +51,10 @@ def _survey(path: Path, _modified: int, _size: int) -> Survey:
     raster = read_raster(path)
     values, counts = _histogram(raster.values)
     shaded = _is_shaded(raster, values, counts)
-    one_piece = _one_piece(raster.values) if raster.mode == "8-bit grey" else 1.0
-    if len(values) > 64 and one_piece < 0.5 and not shaded:
+    small = values.size > 0 and 0 <= int(values[0]) <= int(values[-1]) <= 255
+    counted = raster.mode in ("8-bit grey", "array") and small
+    one_piece = _one_piece(raster.values.astype(np.uint8, copy=False)) if counted else 1.0
+    if raster.mode == "8-bit grey" and len(values) > 64 and one_piece < 0.5 and not shaded:
         raise PhotographError(
             f"{path}: looks like a photograph",
             why=f"it has {len(values)} grey values in scattered pieces",
@@ -76,7 +78,9 @@ def _is_shaded(raster: Raster, values: npt.NDArray[Any], counts: npt.NDArray[np.
         return False
     ends = (values == 0) | (values == 255)
     mid_grey = bool(((values > 20) & (values < 235)).any())
-    return mid_grey and int(counts[ends].sum()) * 2 >= raster.values.size
+    # White is the inside of an antialiased mask; of 255 objects it is but one.
+    white = int(counts[-1]) * 8 >= int(counts[~ends].sum())
+    return mid_grey and white and int(counts[ends].sum()) * 2 >= raster.values.size
 
 
 def _one_piece(values: npt.NDArray[Any]) -> float:

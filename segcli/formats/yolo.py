@@ -64,6 +64,7 @@ class _Texts(Source):
         self._root = path if path.is_dir() else path.parent
         self._names = names
         self._size_of = size_lookup(options)
+        self.single = path.is_file()
 
     def keys(self) -> Sequence[str]:
         """The text files, relative."""
@@ -82,7 +83,7 @@ class _Texts(Source):
             raise InputError(
                 f"{path}: the size of its image is unknown",
                 why="YOLO polygons are fractions of the image, the text does not state it",
-                fix="score it against masks of the same images, or convert it with the images",
+                fix="segcli eval, with masks of the same images on the other side, takes the size there",
             )
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
@@ -147,7 +148,8 @@ def _open(path: Path, options: ReadOptions) -> Source:
 FORMAT = Format(
     name="yolo",
     summary="YOLO segmentation, one text file per image with a normalised polygon per object",
-    loses="holes, all parts of an object but the largest, scores; class-agnostic becomes class 0",
+    loses="holes, all parts of an object but the largest, scores and crowd marks; class-agnostic "
+    "becomes class 0",
     write_image=_write,
     recognise=_recognise,
     open=_open,

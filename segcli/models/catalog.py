@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from segcli.errors import ModelError, closest
-from segcli.models.settings import FAMILIES, Family
+from segcli.errors import ConfigError, ModelError, closest
+from segcli.models.settings import FAMILIES, Family, generate_settings
 
 __all__ = ["CATALOG", "CatalogEntry", "ModelRef", "find", "pull", "weights_hash"]
 
@@ -155,7 +155,10 @@ def _cached(hub_id: str) -> Path | None:
     """The snapshot of a Hub repository's main branch in the local cache."""
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415 (slow to import)
 
-    config = try_to_load_from_cache(hub_id, "config.json")
+    try:
+        config = try_to_load_from_cache(hub_id, "config.json")
+    except ValueError as error:
+        raise ModelError(f"'{hub_id}' is not a Hub id", why=str(error)) from error
     return Path(config).parent if isinstance(config, str) else None
 
 
@@ -186,7 +189,12 @@ def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
         )
     card_path = directory / "segcli.json"
     card = _read_json(card_path) if card_path.is_file() else {}
-    return ModelRef(name, directory, model_type, family, revision, card)
+    model = ModelRef(name, directory, model_type, family, revision, card)
+    try:
+        generate_settings(model.generate_defaults)
+    except (ConfigError, TypeError, ValueError) as error:
+        raise ModelError(f"{card_path} holds settings that cannot be", why=str(error)) from error
+    return model
 
 
 def weights_hash(model: ModelRef) -> str:

@@ -26,8 +26,8 @@ def choose_device(name: str) -> torch.device:
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
         return torch.device("cuda" if cuda else "mps" if mps else "cpu")
-    kind, _, index = name.partition(":")
-    if kind not in {"cpu", "cuda", "mps"} or (index and not index.isdecimal()):
+    kind, colon, index = name.partition(":")
+    if kind not in {"cpu", "cuda", "mps"} or (colon and not index.isdecimal()):
         raise ConfigError(f"unknown device '{name}'", fix="auto, cpu, cuda, cuda:N or mps")
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise ConfigError(

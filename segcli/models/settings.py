@@ -75,7 +75,7 @@ class GenerateSettings:
         """
         for name, low, high in _RANGES:
             value = getattr(self, name)
-            if not low <= value <= high:
+            if isinstance(value, bool) or not low <= value <= high:
                 flag = name.replace("_", "-")
                 limit = f"at least {low:g}" if high == _MANY else f"from {low:g} to {high:g}"
                 raise ConfigError(f"--{flag} {value:g} is out of range", fix=f"use a value {limit}")
@@ -88,6 +88,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("pred_iou_thresh", 0, 1),
     ("stability_score_thresh", 0, 1),
     ("stability_score_offset", 0, _MANY),
+    ("mask_threshold", -_MANY, _MANY),
     ("box_nms_thresh", 0, 1),
     ("mask_nms_thresh", 0, 1),
     ("crop_n_layers", 0, 5),

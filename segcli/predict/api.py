@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segcli.errors import InputError, OutputError
+from segcli.errors import OutputError, UsageError
 from segcli.formats import get
-from segcli.formats.base import WriteOptions
+from segcli.formats.base import WriteOptions, json_text
+from segcli.formats.coco import ImageIds
 from segcli.inputs import InputImage
 from segcli.models.catalog import ModelRef, find, weights_hash
 from segcli.models.settings import GenerateSettings, generate_settings, stock_settings
+from segcli.predict.folder import earlier_manifest, locked, names_of, probe_writable
 from segcli.predict.job import Job, run
-from segcli.predict.journal import Journal, write_failure
+from segcli.predict.journal import write_failure
 from segcli.predict.manifest import FILE_NAME as MANIFEST_NAME
-from segcli.predict.manifest import Manifest, read_manifest, refuse_other_settings
+from segcli.predict.manifest import Manifest
 from segcli.predict.outputs import Draw, NoOutputs, Outputs, remove_results
 from segcli.predict.plan import Item, plan_items
 from segcli.predict.settings import PredictSettings
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from segcli.models.segmenter import Loaded
 
 __all__ = ["Prediction", "Request", "prepare"]
+
+_FORMATS_WITH_IDS = frozenset({"coco", "coco-dataset", "sa1b"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class Prediction:
         generate: its effective segment-everything settings.
         manifest: what will be written beside the results.
         sink: where results go.
-        earlier_dtype: the dtype in which earlier results of the folder were made.
+        earlier: the manifest of earlier results in the folder, or an empty one.
         counts: images, ok, skipped, errors and segments so far.
     """
 
@@ -77,7 +81,7 @@ class Prediction:
     generate: GenerateSettings
     manifest: Manifest
     sink: Outputs | NoOutputs
-    earlier_dtype: str | None = None
+    earlier: Mapping[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
     def records(self, loaded: Loaded | None) -> Iterator[dict[str, Any]]:
@@ -95,26 +99,26 @@ class Prediction:
         if not isinstance(self.sink, Outputs):
             yield from self._merged(loaded)
             return
-        with _locked(self.sink.folder):
+        folder = self.sink.folder
+        probe_writable(folder)
+        with locked(folder):
+            self._take_over(self.sink)
             # The manifest comes first: without it, no later run could tell whose results these are.
-            self._write_manifest(self.sink.folder, started, loaded, "running")
+            self._write_manifest(folder, started, loaded, "running")
             with self.sink.journal.appending():
                 yield from self._merged(loaded)
-            self.sink.finish(self.items)
-            self._write_manifest(self.sink.folder, started, loaded, "finished")
+            self.manifest.files = names_of(self.sink.finish(self.items), folder)
+            self._write_manifest(folder, started, loaded, "finished")
 
-    def claim(self) -> None:
-        """Make the output folder ready: it is made, tried, and emptied of results to be redone.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        if not isinstance(self.sink, Outputs):
-            return
-        _probe_writable(self.sink.folder)
+    def _take_over(self, sink: Outputs) -> None:
+        """Remove what is to be redone; refuse what someone else changed since it was read."""
         if self.request.overwrite:
-            remove_results(self.sink.folder)
-            self.sink.journal = Journal(self.sink.folder)
+            remove_results(sink.folder, self.earlier.get("files") or ())
+        elif not sink.journal.is_current():
+            raise OutputError(
+                f"another segcli wrote to '{sink.folder}' since this one looked",
+                fix="run the same command again",
+            )
 
     def load(self) -> Loaded | None:
         """Load the model, unless nothing is left to do.
@@ -136,13 +140,18 @@ class Prediction:
             dtype=settings.dtype,
             backend=settings.backend,
         )
-        dtype = loaded.facts()["dtype"]
-        if self.earlier_dtype not in {None, dtype}:
+        dtype, earlier = loaded.facts()["dtype"], self._earlier_run().get("dtype")
+        if earlier not in {None, dtype}:
             raise OutputError(
-                f"'{self.request.folder}' holds results made in {self.earlier_dtype}, not {dtype}",
-                fix=f"--dtype {self.earlier_dtype}, another -o, or --overwrite",
+                f"'{self.request.folder}' holds results made in {earlier}, not {dtype}",
+                fix=f"--dtype {earlier}, another -o, or --overwrite",
             )
         return loaded
+
+    def _earlier_run(self) -> Mapping[str, Any]:
+        """Device and dtype of the results that this run continues."""
+        run = {} if self.request.overwrite else self.earlier.get("run") or {}
+        return {name: run[name] for name in ("device", "dtype") if name in run}
 
     def _merged(self, loaded: Loaded | None) -> Iterator[dict[str, Any]]:
         """Records of earlier runs and of this one, in the order of the plan."""
@@ -173,7 +182,7 @@ class Prediction:
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "seconds": round(time.time() - started, 3),
             "counts": dict(self.counts),
-            **(loaded.facts() if loaded else {}),
+            **(loaded.facts() if loaded else self._earlier_run()),
         }
         try:
             self.manifest.write(folder)
@@ -191,16 +200,17 @@ def prepare(request: Request) -> Prediction:
         OutputError: the folder cannot take these results.
     """
     settings = request.settings
-    writers = [get(name) for name in settings.format]
+    for name in settings.format:
+        get(name)
     model = find(settings.model)
     generate = _generate_settings(model, settings)
     items = plan_items(request.images)
-    if request.image_ids is not None and any(w.write_dataset for w in writers):
-        _require_ids(items, request.image_ids)
+    if request.image_ids is not None:
+        _require_ids(items, settings, request.image_ids)
     decisive = {
         **asdict(settings),
         **asdict(generate),
-        "gt_image_ids": request.image_ids is not None,
+        "gt_image_ids": _fingerprint(request.image_ids),
     }
     # Neither changes a mask, so a run may go on elsewhere or in other portions.
     for name in ("device", "points_per_batch"):
@@ -213,15 +223,15 @@ def prepare(request: Request) -> Prediction:
         sources=dict(request.sources),
     )
     sink: Outputs | NoOutputs = NoOutputs()
-    earlier_dtype = None
+    earlier: Mapping[str, Any] = {}
     if request.folder is not None:
-        earlier_dtype = _check_folder(request, manifest)
+        earlier = earlier_manifest(request.folder, manifest, overwrite=request.overwrite)
+        manifest.files = list(earlier.get("files") or ())
         options = WriteOptions(overlap=settings.overlap, image_ids=request.image_ids)
         draw = request.draw if settings.overlay else None
-        sink = Outputs(request.folder, settings.format, options, draw)
-    redo = request.overwrite
-    todo = [item for item in items if redo or not sink.is_done(item)]
-    return Prediction(request, items, todo, model, generate, manifest, sink, earlier_dtype)
+        sink = Outputs(request.folder, settings.format, options, draw, anew=request.overwrite)
+    todo = [item for item in items if not sink.is_done(item)]
+    return Prediction(request, items, todo, model, generate, manifest, sink, earlier)
 
 
 def _generate_settings(model: ModelRef, settings: PredictSettings) -> GenerateSettings:
@@ -231,73 +241,20 @@ def _generate_settings(model: ModelRef, settings: PredictSettings) -> GenerateSe
     return generate_settings(model.generate_defaults, given)
 
 
-def _require_ids(items: Sequence[Item], image_ids: Mapping[str, int]) -> None:
-    missing = [
-        item.image.path
-        for item in items
-        if item.image.path not in image_ids and Path(item.image.path).name not in image_ids
-    ]
-    if missing:
-        raise InputError(
-            f"{len(missing)} pictures are not in the ground truth, first '{missing[0]}'",
-            why="COCO results name images by the ground truth's ids",
-            fix="predict only the pictures of that ground truth, or leave --gt out",
+def _require_ids(items: Sequence[Item], settings: PredictSettings, ids: Mapping[str, int]) -> None:
+    """Every picture must find its own image id before the work begins."""
+    if not set(settings.format) & _FORMATS_WITH_IDS:
+        raise UsageError(
+            "--gt is not used by any of the formats asked for",
+            why=f"image ids stand in {', '.join(sorted(_FORMATS_WITH_IDS))}",
+            fix="--format coco, or leave --gt out",
         )
+    known = ImageIds(ids)
+    for item in items:
+        known.assign(item.image.key)
 
 
-def _check_folder(request: Request, manifest: Manifest) -> str | None:
-    """Refuse a folder that holds other work; the dtype its results were made in, if any."""
-    folder = request.folder
-    assert folder is not None
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"'{folder}' is a file, not a folder")
-    if request.overwrite:
+def _fingerprint(image_ids: Mapping[str, int] | None) -> str | None:
+    if image_ids is None:
         return None
-    earlier = read_manifest(folder)
-    if earlier is not None:
-        refuse_other_settings(folder, earlier, manifest)
-        return (earlier.get("run") or {}).get("dtype")
-    taken = [n for n in ("segments.ndjson", *request.settings.format) if (folder / n).exists()]
-    if taken:
-        raise OutputError(
-            f"'{folder}' already holds '{taken[0]}', and no {MANIFEST_NAME} says how it was made",
-            fix="another -o, or --overwrite to write into it",
-        )
-    return None
-
-
-def _probe_writable(folder: Path) -> None:
-    probe = folder / f".segcli-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to '{folder}'", why=str(error), fix="another -o, or its permissions"
-        ) from error
-
-
-def _locked(folder: Path) -> AbstractContextManager[None]:
-    """Hold the folder alone; the lock goes with the process, however that ends."""
-    try:
-        import fcntl  # noqa: PLC0415 (POSIX only)
-    except ImportError:
-        return nullcontext()
-    return _flocked(folder, fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-@contextmanager
-def _flocked(folder: Path, flock: Callable[[int, int], None], how: int) -> Iterator[None]:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        flock(handle, how)
-    except OSError as error:
-        os.close(handle)
-        raise OutputError(
-            f"another segcli is writing to '{folder}'", fix="wait for it, or choose another -o"
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(handle)
+    return hashlib.sha256(json_text(sorted(image_ids.items())).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -91,6 +92,7 @@ def run(job: Job, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
 class _Decoded:
     item: Item
     size_bytes: int
+    sha256: str
     picture: Picture | None
     error: ItemError | None
 
@@ -109,11 +111,11 @@ def _decode(item: Item, apply_exif: bool) -> _Decoded:
         data = image.read()
         picture = decode_image(data, image.source, page=image.page or 0, apply_exif=apply_exif)
     except ItemError as error:
-        return _Decoded(item, 0, None, error)
+        return _Decoded(item, 0, "", None, error)
     except OSError as error:
         failure = ImageError(f"{image.source}: cannot be read", why=str(error))
-        return _Decoded(item, 0, None, failure)
-    return _Decoded(item, len(data), picture, None)
+        return _Decoded(item, 0, "", None, failure)
+    return _Decoded(item, len(data), hashlib.sha256(data).hexdigest(), picture, None)
 
 
 def _segmented(job: Job, decoded: _Decoded) -> Segmentation | ItemError:
@@ -135,6 +137,7 @@ def _segmented(job: Job, decoded: _Decoded) -> Segmentation | ItemError:
         source=image.source,
         page=image.page,
         size_bytes=decoded.size_bytes,
+        sha256=decoded.sha256,
         exif_orientation=picture.exif_orientation,
         conversion=picture.conversion,
     )

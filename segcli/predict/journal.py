@@ -10,10 +10,11 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from segcli.errors import WriteError
+from segcli.errors import InputError, WriteError
 from segcli.formats.base import replacing
 from segcli.formats.ndjson import FILE_NAME, parse_line, to_line
 
@@ -23,19 +24,21 @@ __all__ = ["Journal"]
 class Journal:
     """The records of one output folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read what earlier runs left, without changing it.
+    def __init__(self, folder: Path, *, fresh: bool = False) -> None:
+        """Read what earlier runs left, without changing it, or begin anew.
 
         Raises:
             InputError: a line that is not the last is no record.
         """
         self.path = folder / FILE_NAME
+        self._size_when_read = 0
         self._whole_bytes = 0
         self._order: list[str] = []
         self._offsets: dict[str, tuple[int, int]] = {}
         self.records: dict[str, dict[str, Any]] = {}
-        self._file: IO[bytes] | None = None
-        if self.path.is_file():
+        self._file: FileIO | None = None
+        if self.path.is_file() and not fresh:
+            self._size_when_read = self.path.stat().st_size
             self._load()
 
     def _load(self) -> None:
@@ -53,11 +56,17 @@ class Journal:
         self._offsets[key] = (offset, length)
         self.records[key] = {k: v for k, v in record.items() if k != "segments"}
 
+    def is_current(self) -> bool:
+        """Nobody wrote to the file since it was read."""
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        return size == self._size_when_read
+
     @contextmanager
     def appending(self) -> Iterator[None]:
         """Open for appending; a torn last line is cut off first."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
+        # Unbuffered: a buffer would be flushed once more on closing, after the disk was full.
+        with self.path.open("ab", buffering=0) as file:
             file.truncate(self._whole_bytes)
             self._file = file
             try:
@@ -74,16 +83,18 @@ class Journal:
         assert self._file is not None, "append outside of appending()"
         line = to_line(record).encode()
         try:
-            self._file.write(line)
-            self._file.flush()
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
         except OSError as error:
             raise write_failure(self.path, error) from error
         self._remember(record_key(record), record, self._whole_bytes, len(line))
         self._whole_bytes += len(line)
 
     def settle(self, keys: Sequence[str]) -> None:
-        """Leave one record for each key, in that order; a file that is so already is untouched."""
+        """Leave one record an image: these first, in that order, then those of other runs."""
         wanted = [key for key in keys if key in self._offsets]
+        wanted += [key for key in dict.fromkeys(self._order) if key not in set(wanted)]
         if self._order == wanted:
             return
         with replacing(self.path) as target, self.path.open("rb") as source:
@@ -106,7 +117,13 @@ class Journal:
 
 
 def record_key(record: dict[str, Any]) -> str:
-    """The identity of the image that a record is about."""
+    """The identity of the image that a record is about.
+
+    Raises:
+        InputError: the record is about no image.
+    """
+    if "path" not in record:
+        raise InputError("a record names no picture", fix="another -o, or --overwrite")
     page = record.get("page")
     return str(record["path"]) if page is None else f"{record['path']}#page={page}"
 

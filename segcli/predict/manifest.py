@@ -12,9 +12,15 @@ from typing import Any
 
 from segcli import __version__
 from segcli.errors import OutputError
-from segcli.formats.base import replacing
+from segcli.formats.base import json_text, replacing
 
-__all__ = ["FILE_NAME", "Manifest", "library_versions", "refuse_other_settings"]
+__all__ = [
+    "FILE_NAME",
+    "Manifest",
+    "library_versions",
+    "read_manifest",
+    "refuse_other_settings",
+]
 
 FILE_NAME = "manifest.json"
 SCHEMA = "segcli.manifest/1"
@@ -30,6 +36,7 @@ class Manifest:
         model: name, revision and weights hash.
         argv: the command as it was typed.
         sources: where each setting came from.
+        files: the files, one for all images, that were written, relative to the folder.
         run: device, counts and times of the last run.
     """
 
@@ -37,6 +44,7 @@ class Manifest:
     model: dict[str, Any]
     argv: list[str] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
@@ -48,11 +56,12 @@ class Manifest:
             "model": self.model,
             "argv": self.argv,
             "sources": self.sources,
+            "files": self.files,
             "run": self.run,
             "platform": {"python": platform.python_version(), "system": platform.platform()},
             "libraries": library_versions(),
         }
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        text = json_text(content, indent=2)
         with replacing(folder / FILE_NAME) as file:
             file.write(f"{text}\n".encode())
 
@@ -81,7 +90,8 @@ def refuse_other_settings(folder: Path, earlier: Mapping[str, Any], manifest: Ma
     Raises:
         OutputError: the folder's results were made with other settings or another model.
     """
-    before = {**earlier.get("settings", {}), "weights": earlier.get("model", {}).get("weights")}
+    weights = (earlier.get("model") or {}).get("weights")
+    before = {**(earlier.get("settings") or {}), "weights": weights}
     now = {**manifest.settings, "weights": manifest.model.get("weights")}
     # Through JSON, so that tuples and lists compare as they are stored.
     now = json.loads(json.dumps(now))

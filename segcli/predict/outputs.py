@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segcli.errors import ItemError, OutputError
+from segcli.errors import InputError, ItemError, OutputError
 from segcli.formats import get
 from segcli.formats.base import WriteOptions, replacing
 from segcli.formats.ndjson import StreamSource, to_record
@@ -54,34 +55,31 @@ class Outputs:
         formats: names of the formats to write.
         options: choices of the writers.
         draw: makes the PNG bytes of an overlay from pixels and result, or None for no overlays.
+        anew: what earlier runs left does not count.
     """
 
     folder: Path
     formats: Sequence[str]
     options: WriteOptions
     draw: Draw | None = None
+    anew: bool = False
     journal: Journal = field(init=False)
 
     def __post_init__(self) -> None:
-        """Read the journal of earlier runs."""
-        self.journal = Journal(self.folder)
+        """Read the journal of earlier runs, unless all is to be made anew."""
+        self.journal = Journal(self.folder, fresh=self.anew)
 
     def is_done(self, item: Item) -> bool:
-        """An earlier run finished this picture, its file has the same size, its outputs exist."""
+        """An earlier run finished this very picture, and its outputs are still there."""
         record = self.journal.records.get(item.image.key)
         if record is None or record.get("status") != "ok":
             return False
+        if not all((self.folder / name).exists() for name in record.get("outputs", ())):
+            return False
         try:
-            size = (
-                Path(item.image.source).stat().st_size
-                if item.image.data is None
-                else len(item.image.data)
-            )
+            return record.get("sha256") == hashlib.sha256(item.image.read()).hexdigest()
         except OSError:
             return False
-        return record.get("bytes") == size and all(
-            (self.folder / name).exists() for name in record.get("outputs", ())
-        )
 
     def commit(
         self, item: Item, pixels: npt.NDArray[np.uint8], result: Segmentation
@@ -161,17 +159,25 @@ def error_record(item: Item, error: ItemError) -> dict[str, Any]:
     }
 
 
-def remove_results(folder: Path) -> None:
+def remove_results(folder: Path, dataset_files: Sequence[str]) -> None:
     """Remove what earlier runs recorded in a folder, and nothing else.
+
+    Args:
+        folder: the output folder.
+        dataset_files: the files, one for all images, that the manifest names.
 
     Raises:
         OutputError: a file cannot be removed.
     """
-    journal = Journal(folder)
     try:
-        for record in journal.records.values():
-            for name in record.get("outputs", ()):
-                (folder / name).unlink(missing_ok=True)
-        journal.path.unlink(missing_ok=True)
+        records = Journal(folder).records.values()
+    except InputError:
+        # A damaged journal no longer says which files were its own: they are left alone.
+        records = {}.values()
+    names = [name for record in records for name in record.get("outputs", ())]
+    try:
+        for name in [*names, *dataset_files]:
+            (folder / name).unlink(missing_ok=True)
+        Journal(folder, fresh=True).path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot remove earlier results in {folder}", why=str(error)) from error

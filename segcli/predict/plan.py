@@ -31,11 +31,16 @@ def plan_items(images: Sequence[InputImage]) -> list[Item]:
     A picture's results carry its path without the suffix; where that is shared (``x.jpg`` and
     ``x.png``, also ``X.jpg`` on file systems that ignore case), its whole name.
     """
-    taken = Counter(stem_of(image.key).casefold() for image in images)
-    items = []
-    for image in images:
-        stem = stem_of(image.key)
-        if taken[stem.casefold()] > 1:
-            stem = stem_of(f"{image.path}.{'' if image.page is None else f'#page={image.page}'}")
-        items.append(Item(image, stem))
-    return items
+    stems = [stem_of(image.key) for image in images]
+    whole = [stem_of(image.key.replace(image.path, f"{image.path}.", 1)) for image in images]
+    # A whole name may in turn be the stem of another picture (x.jpg and x.jpg.png).
+    while clashing := _clashing(stems, whole):
+        for index in clashing:
+            stems[index] = whole[index]
+    return [Item(image, stem) for image, stem in zip(images, stems, strict=True)]
+
+
+def _clashing(stems: Sequence[str], whole: Sequence[str]) -> list[int]:
+    """Indices of shared stems that are not whole names yet."""
+    taken = Counter(stem.casefold() for stem in stems)
+    return [i for i, s in enumerate(stems) if taken[s.casefold()] > 1 and s != whole[i]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -52,7 +53,8 @@ def test_every_format_mirrors_the_input(sam_dir, picture_folder, tmp_path):
     out = tmp_path / "out"
     for name in ("a/1.png", "b/1.png", "b/2.jpg.png", "b/2.png.png"):
         assert (out / "labels" / name).is_file()
-        assert Image.open(out / "overlay" / name).size == (64, 48)
+        with Image.open(out / "overlay" / name) as overlay:
+            assert overlay.size == (64, 48)
     found = records((out / "segments.ndjson").read_text())
     assert [r["path"] for r in found] == ["a/1.png", "b/1.png", "b/2.jpg", "b/2.png"]
     labels = np.asarray(Image.open(out / "labels" / "a" / "1.png"))
@@ -156,12 +158,101 @@ def test_other_settings_are_refused(sam_dir, picture_folder, tmp_path):
     assert len(found["segments"]) == 1
 
 
-def test_foreign_output_folder_is_left_alone(sam_dir, picture_folder, tmp_path):
-    """A folder with a 'labels' of someone else's is not written into."""
-    (tmp_path / "out" / "labels").mkdir(parents=True)
-    done = segcli("predict", "imgs", "-o", "out", "-m", sam_dir, cwd=tmp_path)
+@pytest.mark.parametrize("name", ["labels/x.png", "coco.json", "overlay/x.png"])
+def test_foreign_output_folder_is_left_alone(sam_dir, picture_folder, tmp_path, name):
+    """A folder with results of someone else's is not written into."""
+    foreign = tmp_path / "out" / name
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("mine")
+    flags = ["--format=labels", "--format=coco", "--overlay"]
+    done = segcli("predict", "imgs", "-o", "out", "-m", sam_dir, *flags, cwd=tmp_path)
     assert done.returncode == 2
-    assert "already holds 'labels'" in done.stderr
+    assert f"already holds '{name.split('/')[0]}'" in done.stderr
+    assert foreign.read_text() == "mine"
+
+
+def test_overwrite_removes_only_once_all_is_ready(sam_dir, picture_folder, tmp_path):
+    """--overwrite that cannot start leaves earlier results; one that can removes all of them."""
+    call = ["predict", "imgs/a", "-o", "out", "-m", sam_dir, *LOOSE_FLAGS]
+    assert segcli(*call, "--format=coco", cwd=tmp_path).returncode == 0
+    before = contents(tmp_path / "out")
+    failed = segcli(*call, "--overwrite", "--device", "cuda:7", cwd=tmp_path)
+    assert failed.returncode == 2
+    assert contents(tmp_path / "out") == before
+    import fcntl
+
+    with (tmp_path / "out" / "manifest.json").open(), Folder(tmp_path / "out") as folder:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        busy = segcli(*call, "--overwrite", cwd=tmp_path)
+        assert busy.returncode == 2
+        assert "another segcli" in busy.stderr
+    assert contents(tmp_path / "out") == before
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    redone = segcli(*call, "--format=labels", "--overwrite", cwd=tmp_path)
+    assert redone.returncode == 0, redone.stderr
+    assert set(contents(tmp_path / "out")) == {"labels/1.png", "notes.txt", "segments.ndjson"}
+
+
+class Folder:
+    """An open folder, for locking."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> int:
+        self.handle = os.open(self.path, os.O_RDONLY)
+        return self.handle
+
+    def __exit__(self, *_) -> None:
+        os.close(self.handle)
+
+
+def test_a_changed_picture_is_done_again(sam_dir, picture_folder, tmp_path):
+    """Another picture under the same name, even of the same size in bytes, is not skipped."""
+    call = ["predict", "imgs", "-o", "out", "-m", sam_dir, *LOOSE_FLAGS, "--json"]
+    for seed in (1, 2):
+        Image.fromarray(blobs(seed)).save(picture_folder / "a" / "1.bmp")
+        done = segcli(*call, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        summary = records(done.stdout)[-1]
+        assert (summary["ok"], summary["skipped"]) == ((4, 0) if seed == 1 else (1, 3))
+
+
+def test_other_inputs_join_a_folder(sam_dir, picture_folder, tmp_path):
+    """A second run over other pictures adds its records; those of the first stay."""
+    Image.fromarray(blobs(5)).save(tmp_path / "extra.png")
+    call = ["-o", "out", "-m", sam_dir, *LOOSE_FLAGS]
+    assert segcli("predict", "imgs", *call, cwd=tmp_path).returncode == 0
+    assert segcli("predict", "extra.png", *call, cwd=tmp_path).returncode == 0
+    found = records((tmp_path / "out" / "segments.ndjson").read_text())
+    assert {r["path"] for r in found} == {"a/1.png", "b/1.png", "b/2.jpg", "extra.png"}
+
+
+def test_name_that_is_not_utf8(sam_dir, picture_folder, tmp_path):
+    """A file name from another encoding is a picture like any other."""
+    name = os.fsdecode(b"caf\xe9.png")
+    Image.fromarray(blobs(5)).save(picture_folder / name)
+    call = ["predict", "imgs", "-o", "out", "-m", sam_dir, *LOOSE_FLAGS, "--json"]
+    done = segcli(*call, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert name in {r.get("path") for r in records(done.stdout)}
+    assert records(segcli(*call, cwd=tmp_path).stdout)[-1]["skipped"] == 4
+
+
+def test_full_standard_output(sam_dir, picture_folder, tmp_path):
+    """A full device behind stdout is a named failure with exit code 3."""
+    line = f"{sys.executable} -m segcli predict imgs -o - -m {sam_dir} > /dev/full"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "cannot write to standard output" in done.stderr
+    assert "bug" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -176,6 +267,13 @@ def test_foreign_output_folder_is_left_alone(sam_dir, picture_folder, tmp_path):
         (["imgs", "-o", "out", "--preset", "nope"], "nope"),
         (["imgs", "-o", "out", "--backend", "transformers", "--single-mask"], "--single-mask"),
         (["imgs", "-o", "imgs/a/1.png"], "is a file"),
+        (["imgs", "-o", "imgs"], "is the output folder"),
+        (["imgs", "-o", ""], "no output"),
+        (["imgs", "-o", "-", "--overlay"], "--overlay writes files"),
+        (["imgs", "-o", "out", "-0"], "-0"),
+        (["imgs", "-o", "out", "--device", "cpu:"], "cpu:"),
+        (["imgs", "-o", "out", "--mask-threshold", "nan"], "mask-threshold"),
+        (["imgs", "-o", "out", "--model", "foo bar/x"], "not a Hub id"),
     ],
 )
 def test_usage_errors(picture_folder, tmp_path, arguments, message):
@@ -270,14 +368,17 @@ def test_ctrl_c(sam_dir, picture_folder, tmp_path):
     assert plan["todo"] == 203 - kept
 
 
-def test_full_disk(sam_dir, picture_folder, tmp_path):
+@pytest.mark.parametrize("size", [1500, 6000])
+def test_full_disk(sam_dir, picture_folder, tmp_path, size):
     """A disk that fills up ends the run with a message, and the same command continues."""
-    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))"
+    limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))"
     code = (
         f"{limit}\nimport signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "from segcli.cli.app import app\nsys.argv = ['segcli', *sys.argv[1:]]\napp()\n"
     )
-    call = ["predict", "imgs", "-o", "out", "-m", str(sam_dir), *LOOSE_FLAGS, "--overlay"]
+    for i in range(12):
+        Image.fromarray(blobs(i)).save(picture_folder / f"{i}.png")
+    call = ["predict", "imgs", "-o", "out", "-m", str(sam_dir), *LOOSE_FLAGS]
     full = subprocess.run(
         [sys.executable, "-c", code, *call],
         cwd=tmp_path,
@@ -286,13 +387,13 @@ def test_full_disk(sam_dir, picture_folder, tmp_path):
         text=True,
         check=False,
     )
-    assert full.returncode in {2, 3}
+    assert full.returncode == 3, full.stderr
     assert "error: cannot write" in full.stderr
     assert "Traceback" not in full.stderr
     assert not list((tmp_path / "out").rglob("*.part"))
     done = segcli(*call, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert len(records((tmp_path / "out" / "segments.ndjson").read_text())) == 3
+    assert len(records((tmp_path / "out" / "segments.ndjson").read_text())) == 15
 
 
 def test_coco_ids_come_from_the_ground_truth(sam_dir, picture_folder, tmp_path):

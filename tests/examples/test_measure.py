@@ -52,6 +52,6 @@ def test_suppression_prefers_the_better_mask() -> None:
     masks = np.stack([square(32, 2, 2, 6), square(32, 3, 3, 4), square(32, 20, 20, 6)])
     scores = np.array([0.7, 0.9, 0.6], np.float32)
     found = Candidates(masks, scores, np.ones(3, np.float32))
-    kept, predicted = suppress(found, Generate())
-    assert [int(m.sum()) for m in kept] == [16, 36]
-    assert predicted == pytest.approx([0.9, 0.6])
+    assert suppress(found, Generate()) == [1, 2]
+    assert suppress(found, Generate(mask_nms_thresh=1.0)) == [1, 0, 2]
+    assert suppress(found, Generate(pred_iou_thresh=0.65)) == [1]

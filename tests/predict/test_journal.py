@@ -47,10 +47,18 @@ def test_foreign_file_is_refused(tmp_path):
 
 
 def test_settle(tmp_path):
-    """One record an image remains, the newest, in the order asked for."""
+    """One record an image remains, the newest; those of other runs stay, at the end."""
     journal = written(
-        tmp_path, record("c"), record("a", "error"), record("b"), record("a"), record("gone")
+        tmp_path, record("c"), record("a", "error"), record("b"), record("a"), record("z")
     )
     journal.settle(["a", "b", "c"])
     lines = (tmp_path / "segments.ndjson").read_text().splitlines(keepends=True)
-    assert lines == [to_line(record(p)) for p in "abc"]
+    assert lines == [to_line(record(p)) for p in "abcz"]
+
+
+def test_change_by_others_is_noticed(tmp_path):
+    """A journal that someone else wrote to since it was read is not current."""
+    mine = Journal(tmp_path)
+    assert mine.is_current()
+    written(tmp_path, record("a"))
+    assert not mine.is_current()

@@ -56,7 +56,8 @@ def load_runtime(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Run
             source, dtype=dtype, use_safetensors=True, **safe
         )
         processor = transformers.AutoImageProcessor.from_pretrained(source, **safe)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:
+        # transformers, safetensors and torch each raise their own on a damaged directory.
         raise ModelError(
             f"cannot load model '{ref.name}' from {ref.directory}",
             why=f"{type(error).__name__}: {error}",
