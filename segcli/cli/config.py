@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segcli.cli.options import ConfigFile, Debug, Json, Preset
+from segcli.cli.options import ConfigFile, Debug, Json, NoColor, Preset, Quiet, Verbose
 from segcli.cli.output import Output, reporting
 
 __all__ = ["config_app"]
@@ -24,6 +24,9 @@ def show_command(
     config: ConfigFile = None,
     preset: Preset = None,
     json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
     """Print each effective setting with its source.
@@ -46,7 +49,7 @@ def show_command(
         }
         for field in fields(schema)
     }
-    output = Output()
+    output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
     if json:
         output.json({"schema": "segcli.config/1", section: rows})
         return
@@ -57,7 +60,13 @@ def show_command(
 
 @config_app.command("presets")
 @reporting
-def presets_command(debug: Debug = False) -> None:
+def presets_command(
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
     """List the presets.
 
     Example:
@@ -65,10 +74,14 @@ def presets_command(debug: Debug = False) -> None:
         segcli config presets
     """
     del debug
+    output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
     from segcli.config import preset_names  # noqa: PLC0415 (`--version` must stay quick)
 
+    if json:
+        output.json({"schema": "segcli.presets/1", "presets": preset_names()})
+        return
     for name in preset_names():
-        Output().line(name)
+        output.line(name)
 
 
 def _schema(section: str) -> type[Any]:

@@ -9,14 +9,21 @@ from typing import Any
 import typer
 
 from segcli import __version__
-from segcli.cli.options import Debug, Json
+from segcli.cli.options import Debug, Json, NoColor, Quiet, Verbose
 from segcli.cli.output import Output, reporting
+from segcli.errors import ConfigError
 
 __all__ = ["doctor_command"]
 
 
 @reporting
-def doctor_command(json: Json = False, debug: Debug = False) -> None:
+def doctor_command(
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
     """Check libraries, devices and models of this machine.
 
     Example:
@@ -24,7 +31,7 @@ def doctor_command(json: Json = False, debug: Debug = False) -> None:
         segcli doctor
     """
     del debug
-    output = Output()
+    output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
     checks = [*_libraries(), *_devices(), *_models()]
     failed = [c for c in checks if not c["ok"]]
     if json:
@@ -32,11 +39,11 @@ def doctor_command(json: Json = False, debug: Debug = False) -> None:
             {"schema": "segcli.doctor/1", "segcli": __version__, "ok": not failed, "checks": checks}
         )
     else:
-        output.line(f"segcli {__version__}, Python {platform.python_version()}")
-        for check in checks:
+        output.note(f"segcli {__version__}, Python {platform.python_version()}")
+        for check in failed if quiet else checks:
             output.line(f"{'ok ' if check['ok'] else 'BAD'} {check['name']}: {check['detail']}")
     if failed:
-        raise typer.Exit(1)
+        raise typer.Exit(ConfigError.exit_code)
 
 
 def _libraries() -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from segcli.cli.options import Debug, Json, NoColor, Quiet
+from segcli.cli.options import Debug, Json, NoColor, Quiet, Verbose
 from segcli.cli.output import Output, reporting
 
 __all__ = ["models_app"]
@@ -18,7 +18,13 @@ models_app = typer.Typer(
 
 @models_app.command("list")
 @reporting
-def list_command(json: Json = False, no_color: NoColor = False, debug: Debug = False) -> None:
+def list_command(
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
+    debug: Debug = False,
+) -> None:
     """List the models with short names, and which are on this machine.
 
     Example:
@@ -26,7 +32,7 @@ def list_command(json: Json = False, no_color: NoColor = False, debug: Debug = F
         segcli models list
     """
     del debug
-    output = Output(no_color=no_color)
+    output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
     rows = [_described(name) for name in _catalog()]
     if json:
         output.json({"schema": "segcli.models/1", "models": rows})
@@ -46,6 +52,8 @@ def list_command(json: Json = False, no_color: NoColor = False, debug: Debug = F
 def info_command(
     name: Annotated[str, typer.Argument(help="Short name, local directory or Hub id.")],
     json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
@@ -61,7 +69,7 @@ def info_command(
     from segcli.models.catalog import find, weights_hash  # noqa: PLC0415
     from segcli.models.settings import generate_settings  # noqa: PLC0415
 
-    output = Output(no_color=no_color)
+    output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
     model = find(name)
     facts: dict[str, Any] = {
         "schema": "segcli.model/1",
@@ -93,7 +101,10 @@ def info_command(
 @reporting
 def pull_command(
     name: Annotated[str, typer.Argument(help="Short name or Hub id (owner/name).")],
+    json: Json = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
+    no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
     """Download a model into the Hub cache: safetensors only.
@@ -106,7 +117,10 @@ def pull_command(
     from segcli.models.catalog import pull  # noqa: PLC0415 (`--version` must stay quick)
 
     model = pull(name)
-    Output(quiet=quiet).note(f"{name} is in {model.directory}")
+    output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
+    output.note(f"{name} is in {model.directory}")
+    if json:
+        output.json({"schema": "segcli.model/1", "name": name, "directory": str(model.directory)})
 
 
 def _catalog() -> list[str]:

@@ -152,14 +152,16 @@ def predict_command(
     points_per_side: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="The grid has N x N points. [default: 32]", rich_help_panel=_GRID
+            metavar="N",
+            help="The grid has N x N points. [default: the model's, 32]",
+            rich_help_panel=_GRID,
         ),
     ] = None,
     points_per_batch: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="Points decoded at once; memory, not results. [default: 64]",
+            help="Points decoded at once; memory, not results. [default: the model's]",
             rich_help_panel=_GRID,
         ),
     ] = None,
@@ -207,7 +209,7 @@ def predict_command(
         float | None,
         typer.Option(
             metavar="X",
-            help="Box IoU above which a worse mask is dropped. [default: 0.7]",
+            help="Box IoU above which a worse mask is dropped. [default: the model's, 0.7]",
             rich_help_panel=_GRID,
         ),
     ] = None,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from segcli.errors import InputError, ItemError, UsageError
 from segcli.evaluate.pairing import NameRule, rule_of
@@ -18,7 +17,6 @@ __all__ = ["Side", "open_sides"]
 SizeOf = Callable[[str], "tuple[int, int] | None"]
 _WITHOUT_SIZES = frozenset({"yolo", "amg", "masks"})
 _CLASSES_AND_OBJECTS = frozenset({"coco", "coco-dataset", "yolo"})
-_SAYS_SO = "--kind says so)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +60,26 @@ def open_sides(
             why="predictions look their ground truth up by name",
             fix="segcli predict IMAGES -o - | segcli eval - GT",
         )
-    told = {"ignore_index": ignore_index}
-    truth = _open(gt, ReadOptions(kind=gt.kind, **told))
-    known = truth if isinstance(truth, CocoDataset) else None
-    names = {"image_sizes": known.sizes, "coco_names": known.names} if known else {}
-    preds = _open(pred, ReadOptions(kind=pred.kind, **names))
+    truth_options = ReadOptions(kind=gt.kind, ignore_index=ignore_index)
+    truth = _open(gt, truth_options)
+    pred_options = ReadOptions(kind=pred.kind)
+    if isinstance(truth, CocoDataset):
+        pred_options = replace(pred_options, image_sizes=truth.sizes, coco_names=truth.names)
+    preds = _open(pred, pred_options)
     _check_kind(pred, preds, "--pred-kind")
     _check_kind(gt, truth, "--gt-kind")
-    if kind := _settled(truth, preds):
-        truth = _as_other(_open(gt, ReadOptions(kind=kind, **told)), "predictions")
-    elif kind := _settled(preds, truth):
-        preds = _as_other(_open(pred, ReadOptions(kind=kind)), "ground truth")
+    if kind := _settled(preds, truth):
+        preds = _open(pred, replace(pred_options, kind=kind, kind_why="as the ground truth"))
+    elif kind := _settled(truth, preds):
+        truth = _open(gt, replace(truth_options, kind=kind, kind_why="as the predictions"))
+    sized_truth, sized_preds = truth, preds
     if truth.format in _WITHOUT_SIZES:
-        size_of = _sizes_in(preds, lambda: rule_of(preds, truth, match), "gt", truth)
-        return preds, _open(gt, ReadOptions(kind=gt.kind, size_of=size_of, **told))
+        size_of = _sizes_in(preds, truth, lambda: _reversed(rule_of(preds, truth, match)))
+        sized_truth = _open(gt, replace(truth_options, size_of=size_of))
     if preds.format in _WITHOUT_SIZES:
-        size_of = _sizes_in(truth, lambda: rule_of(preds, truth, match), "pred", preds)
-        return _open(pred, ReadOptions(kind=pred.kind, size_of=size_of)), truth
-    return preds, truth
+        size_of = _sizes_in(truth, preds, lambda: rule_of(preds, truth, match))
+        sized_preds = _open(pred, replace(pred_options, size_of=size_of))
+    return sized_preds, sized_truth
 
 
 def _open(side: Side, options: ReadOptions) -> Source:
@@ -98,37 +98,39 @@ def _check_kind(side: Side, source: Source, option: str) -> None:
 
 def _settled(doubtful: Source, other: Source) -> LabelKind | None:
     """What the doubtful side's values must mean for the other side's sake, or None."""
-    sure = other.certain and other.kind != "binary" and other.format not in _CLASSES_AND_OBJECTS
-    usable = sure or (doubtful.kind == "binary" and other.kind != "binary")
-    return None if doubtful.certain or not usable or other.kind == doubtful.kind else other.kind
+    if doubtful.certain or other.kind in ("binary", doubtful.kind):
+        return None
+    # Objects with classes go with class maps and with object ids alike.
+    clear = other.certain and other.format not in _CLASSES_AND_OBJECTS
+    return other.kind if clear or doubtful.kind == "binary" else None
 
 
-def _as_other(source: Source, other: str) -> Source:
-    source.description = f"{source.description.removesuffix(_SAYS_SO)}as the {other} are)"
-    return source
+def _reversed(rule: NameRule) -> NameRule:
+    return NameRule(pred=rule.gt, gt=rule.pred, words=rule.words)
 
 
-def _sizes_in(
-    other: Source, rule: Callable[[], NameRule], side: Literal["pred", "gt"], own: Source
-) -> SizeOf:
-    """Finds (height, width) of an image by its counterpart on the other side."""
+def _sizes_in(other: Source, own: Source, rule: Callable[[], NameRule]) -> SizeOf:
+    """Finds (height, width) of an image by its counterpart on the other side.
+
+    Args:
+        other: the side that has the sizes.
+        own: the side that lacks them.
+        rule: makes the rule that pairs them, `pred` standing for the own side.
+    """
     if isinstance(other, StreamSource):
-        if own.format == "yolo":
-            raise InputError(
-                "image sizes cannot be taken from standard input",
-                why="the other side stores none, and a stream is read only once",
-                fix="segcli predict IMAGES -o OUT, then segcli eval OUT GT",
-            )
-        return lambda _: None
-    learnt = rule()
-    own_name, other_name = learnt.pred, learnt.gt
-    if side == "gt":
-        own_name, other_name = other_name, own_name
-    keys = {name: key for key in other.keys() if (name := other_name(key)) is not None}
+        if own.format != "yolo":
+            return lambda _: None
+        raise InputError(
+            "image sizes cannot be taken from standard input",
+            why="the other side stores none, and a stream is read only once",
+            fix="segcli predict IMAGES -o OUT, then segcli eval OUT GT",
+        )
+    pairs = rule()
+    keys = {name: key for key in other.keys() if (name := pairs.gt(key)) is not None}
 
     def size_of(key: str) -> tuple[int, int] | None:
-        counterpart = keys.get(own_name(key) or "")
-        return None if counterpart is None else _size(other, counterpart)
+        name = pairs.pred(key)
+        return _size(other, keys[name]) if name in keys else None
 
     return size_of
 

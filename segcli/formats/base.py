@@ -54,6 +54,7 @@ class ReadOptions:
 
     Attributes:
         kind: what label values mean; None lets the files decide.
+        kind_why: who says so.
         ignore_index: label value that must not count, or None.
         image_sizes: (height, width) by image path or by its stem, for formats that store no size.
         size_of: the same as a function of the key, which then answers instead; None = unknown.
@@ -61,6 +62,7 @@ class ReadOptions:
     """
 
     kind: LabelKind | None = None
+    kind_why: str = "--kind says so"
     ignore_index: int | None = None
     image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     size_of: Callable[[str], tuple[int, int] | None] | None = None

@@ -76,7 +76,7 @@ def open_rasters(path: Path, options: ReadOptions, format_name: str) -> RasterSo
     union: set[int] = set().union(*(s.values for s in surveys))
     _refuse_all_ignored(path, union, options)
     kind = options.kind or verdict.kind
-    why = "--kind says so" if options.kind else f"{verdict.why}; --kind overrides"
+    why = options.kind_why if options.kind else f"{verdict.why}; --kind overrides"
     noun = {"binary": "binary masks", "semantic": "semantic label maps"}.get(
         kind, "instance label maps"
     )

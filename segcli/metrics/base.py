@@ -32,6 +32,7 @@ __all__ = [
     "Protocol",
     "Row",
     "Sums",
+    "precision",
     "ratio",
 ]
 
@@ -46,6 +47,14 @@ MEAN_OF_IMAGES = "mean_of_images"
 def ratio(numerator: float, denominator: float) -> float:
     """A quotient, or NaN where it is undefined (0/0)."""
     return numerator / denominator if denominator else math.nan
+
+
+def precision(tp: int, fp: int, fn: int) -> float:
+    """TP/(TP+FP); 0 where nothing was predicted although something is there; NaN if nothing is.
+
+    As 0/0 it would be left out of means, and a poor prediction that is left out would improve them.
+    """
+    return 0.0 if fn and not tp + fp else ratio(tp, tp + fp)
 
 
 @dataclass(eq=False)

@@ -73,7 +73,8 @@ def semantic_scores(matrix: Matrix) -> dict[str, float]:
 
     Returns:
         miou, mdice, mprecision, mrecall: means over the classes for which the ratio is defined (a
-        class absent from both sides has none); pixel_accuracy: the diagonal over all. mrecall is
+        class absent from both sides has none; one that is there and never predicted has precision
+        0); pixel_accuracy: the diagonal over all. mrecall is
         what mmsegmentation calls mAcc. NaN where nothing is defined.
     """
     ratios = per_class(matrix)
@@ -88,7 +89,8 @@ def per_class(matrix: Matrix) -> dict[str, npt.NDArray[np.float64]]:
     return {
         "iou": _divide(tp, truth + guess - tp),
         "dice": _divide(2 * tp, truth + guess),
-        "precision": _divide(tp, guess),
+        # A class that is there and never predicted has precision 0: left out, it would improve means.
+        "precision": np.where((guess == 0) & (truth > 0), 0.0, _divide(tp, guess)),
         "recall": _divide(tp, truth),
     }
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segcli.errors import PairError
 from segcli.masks.labels import label_map_from_segments, segments_of
 from segcli.masks.rle import decode, merge, runs
 from segcli.metrics.base import BoolMask, Pair
@@ -75,7 +76,11 @@ def intersect(pair: Pair) -> Intersections:
 
 
 def _own_map(side: Segmentation) -> LabelValues | None:
-    """The label map a side holds, with values 1..N in ascending order of the original ones."""
+    """The label map a side holds, 0 as it is and the others 1..N in ascending order.
+
+    Raises:
+        PairError: a value is negative.
+    """
     if side.labels is None:
         return None
     labels = side.labels.values
@@ -88,6 +93,12 @@ def _own_map(side: Segmentation) -> LabelValues | None:
         present[0] = False
         codes: LabelValues = np.cumsum(present, dtype=np.int32)[labels]
         return codes
+    if lowest < 0:
+        raise PairError(
+            f"{side.image.source or side.image.key}: holds the negative object id {lowest}",
+            why="object ids are positive, and 0 is the background",
+            fix="write 0 where there is no object",
+        )
     values, inverse = np.unique(labels, return_inverse=True)
     codes = inverse.reshape(labels.shape)
     return codes if values[0] == 0 else codes + 1

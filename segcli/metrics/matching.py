@@ -98,7 +98,7 @@ class MatchingSums(Sums):
             "tp": tp,
             "fp": fp,
             "fn": fn,
-            "precision": ratio(tp, tp + fp),
+            "precision": precision(tp, fp, fn),
             "recall": ratio(tp, tp + fn),
             "f1": ratio(2 * tp, 2 * tp + fp + fn),
             "ap_dsb": ratio(tp, tp + fp + fn),
@@ -181,5 +181,6 @@ class Matching(Metric):
             "ap_dsb": "TP/(TP+FP+FN), the mean over the ten thresholds; ap_dsb_50 at one",
             "matched_iou": "the mean IoU of matched pairs",
             "empty_images": "an image without objects on both sides is undefined and left out of "
-            "the mean of images; on one side only: F1 and AP-DSB 0",
+            "the mean of images; on one side only: F1 and AP-DSB 0; "
+            "without predictions only: precision 0 (not 0/0)",
         }

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from segcli.metrics.base import BoolMask, Metric, Pair, Sums, ratio
+from segcli.metrics.base import BoolMask, Metric, Pair, Sums, precision, ratio
 
 __all__ = ["Overlap", "OverlapSums", "count_overlap", "overlap_scores"]
 
@@ -21,7 +21,7 @@ _UNDEFINED = MappingProxyType(
     {
         "iou": _NO_FOREGROUND,
         "dice": _NO_FOREGROUND,
-        "precision": "nothing was predicted (0/0)",
+        "precision": _NO_FOREGROUND,
         "recall": "the ground truth has no foreground (0/0)",
         "pixel_accuracy": "no pixel counts (0/0)",
     }
@@ -89,14 +89,15 @@ def overlap_scores(sums: OverlapSums) -> dict[str, float]:
 
     Returns:
         iou = TP/(TP+FP+FN), dice = 2TP/(2TP+FP+FN), precision = TP/(TP+FP), recall = TP/(TP+FN),
-        pixel_accuracy = (TP+TN)/all; each in 0..1, NaN where it is 0/0 (both masks empty: iou and
-        dice; nothing predicted: precision; nothing there: recall).
+        pixel_accuracy = (TP+TN)/all; each in 0..1, NaN where it is 0/0 (both masks empty: iou, dice
+        and precision; nothing there: recall). Where nothing was predicted although there is
+        something, precision is 0, so that leaving a poor prediction out improves no mean.
     """
     tp, fp, fn, tn = sums.tp, sums.fp, sums.fn, sums.tn
     return {
         "iou": ratio(tp, tp + fp + fn),
         "dice": ratio(2 * tp, 2 * tp + fp + fn),
-        "precision": ratio(tp, tp + fp),
+        "precision": precision(tp, fp, fn),
         "recall": ratio(tp, tp + fn),
         "pixel_accuracy": ratio(tp + tn, tp + fp + fn + tn),
     }
@@ -129,7 +130,8 @@ class Overlap(Metric):
         return {
             "foreground": "all objects and non-zero values as one mask against the rest",
             "empty_masks": "both masks of an image empty: undefined, left out of the mean "
-            "of images; one empty: IoU and Dice 0",
+            "of images; one empty: IoU and Dice 0; "
+            "nothing predicted where there is something: precision 0 (not 0/0)",
         }
 
 

@@ -44,7 +44,7 @@ _UNDEFINED = MappingProxyType(
     {
         "miou": _NO_CLASS,
         "mdice": _NO_CLASS,
-        "mprecision": "no class was predicted (0/0)",
+        "mprecision": _NO_CLASS,
         "mrecall": "no class occurs in the ground truth (0/0)",
         "pixel_accuracy": "no pixel counts (0/0)",
     }
@@ -145,7 +145,8 @@ def class_map(segmentation: Segmentation) -> npt.NDArray[np.integer]:
     """The (H, W) class map of a segmentation; segments are painted, worst score first, onto 0.
 
     Raises:
-        PairError: it has neither a class map nor a category for each segment.
+        PairError: it has neither a class map nor a category for each segment, or a segment has
+            the category 0, which is the background.
     """
     if segmentation.labels is not None and segmentation.labels.kind != "instance":
         return segmentation.labels.values
@@ -156,7 +157,13 @@ def class_map(segmentation: Segmentation) -> npt.NDArray[np.integer]:
         raise PairError(
             f"{image.key}: holds objects without classes, and the protocol is semantic",
             why="a semantic score compares classes",
-            fix="--protocol instance or --protocol binary",
+            fix="--protocol binary",
+        )
+    if any(s.category == 0 for s in ranked):
+        raise PairError(
+            f"{image.key}: holds objects of the class 0, which class maps have for the background",
+            why="painted as 0 they would count as background",
+            fix="--protocol binary, or categories that start from 1 as in the class map",
         )
     for segment in ranked:
         assert segment.category is not None
@@ -198,7 +205,7 @@ class Semantic(Metric):
         listed = "the classes listed" if self._names is not None else "the classes that occur"
         return {
             "classes": f"mean over {listed}, background (0) too unless it is ignored; absent from "
-            "both sides: dropped; only predicted: IoU 0",
+            "both sides: dropped; only predicted: IoU 0; never predicted: precision 0",
             "mean_of_images": "the mean over images of each image's mean over its own classes",
             "mrecall": "mean recall over classes, called mAcc by mmsegmentation",
         }
