@@ -231,6 +231,7 @@ def _prepare(given: dict[str, Any]) -> _Job:
     from segcli.evaluate.settings import kind_from  # noqa: PLC0415
 
     _check_stdout(given)
+    _check_files(given)
     flags = {field.name: given[field.name] for field in fields(EvalConfig)}
     for name in ("fail_under", "fail_over", "max_drop"):
         flags[name] = tuple(flags[name]) if flags[name] else None
@@ -239,7 +240,7 @@ def _prepare(given: dict[str, Any]) -> _Job:
     baseline = read_baseline(config.baseline) if config.baseline else None
     preds = Side(given["pred"], _told(config.pred_format), kind_from(config, "pred"))
     truths = Side(given["gt"], _told(config.gt_format), kind_from(config, "gt"))
-    sources = open_sides(preds, truths, settings.ignore_index)
+    sources = open_sides(preds, truths, settings.ignore_index, settings.match)
     protocol, _ = choose_protocol(*sources, settings.protocol)
     names = score_names(protocol)
     gates = parse_gates(config.fail_under, config.fail_over, config.max_drop, baseline, names)
@@ -263,6 +264,21 @@ def _check_stdout(given: dict[str, Any]) -> None:
         raise UsageError(
             f"{' and '.join(claims)} both write to standard output",
             fix=claims[1].replace(" -", " FILE"),
+        )
+
+
+def _check_files(given: dict[str, Any]) -> None:
+    from segcli.errors import OutputError, UsageError  # noqa: PLC0415 (`--version` must stay quick)
+
+    asked = {f: given[f.strip("-").replace("-", "_")] for f in ("--csv", "--per-image")}
+    paths = {flag: Path(path) for flag, path in asked.items() if path not in (None, "-")}
+    for flag, path in paths.items():
+        if path.is_dir() or not path.name:
+            raise OutputError(f"{flag} {path}: is a folder", fix=f"{flag} {path / 'scores.csv'}")
+    if len({path.resolve() for path in paths.values()}) < len(paths):
+        raise UsageError(
+            f"--csv and --per-image both write to {asked['--csv']}",
+            fix="--per-image images.csv",
         )
 
 

@@ -32,7 +32,7 @@ def doubts(
         totals: the sums.
         left_out: what was not scored because `missing` says so.
     """
-    found = [*_about_void(settings, protocol[0], totals)]
+    found = [*_about_void(settings, protocol[0], sources, totals)]
     if settings.protocol is None and protocol[0] != sources[1].kind:
         found.append(
             f"scored as {protocol[0]} although the ground truth is {sources[1].kind}: {protocol[1]}"
@@ -46,14 +46,19 @@ def doubts(
     return tuple(found)
 
 
-def _about_void(settings: EvalSettings, protocol: Protocol, totals: Accumulator) -> list[str]:
+def _about_void(
+    settings: EvalSettings,
+    protocol: Protocol,
+    sources: tuple[Source, Source],
+    totals: Accumulator,
+) -> list[str]:
     ignore = settings.ignore_index
     if ignore is None:
-        return _unnamed_void(protocol, totals)
+        return _unnamed_void(protocol, sources, totals)
     if not totals.ignored:
         return [f"no pixel has the ignore index {ignore}"]
     if protocol == "semantic":
-        truth = [row["class"] for row in totals.tables()["per_class"] if row["gt_pixels"]]
+        truth = [row["class"] for row in totals.tables().get("per_class", []) if row["gt_pixels"]]
     else:
         counts = totals.counts()
         truth = [1] if counts.get("gt_objects", counts.get("tp", 0) + counts.get("fn", 0)) else [0]
@@ -66,11 +71,20 @@ def _about_void(settings: EvalSettings, protocol: Protocol, totals: Accumulator)
     return []
 
 
-def _unnamed_void(protocol: Protocol, totals: Accumulator) -> list[str]:
+def _unnamed_void(
+    protocol: Protocol, sources: tuple[Source, Source], totals: Accumulator
+) -> list[str]:
     """255 in the ground truth alone: the border of PASCAL VOC and the void of many others."""
-    rows = totals.tables()["per_class"] if protocol == "semantic" else []
-    row = next((row for row in rows if row["class"] == _CUSTOMARY), None)
-    if row is None or not row["gt_pixels"] or row["pred_pixels"]:
+    if protocol == "semantic":
+        rows = totals.tables().get("per_class", [])
+        found = any(
+            r["class"] == _CUSTOMARY and r["gt_pixels"] > r["pred_pixels"] == 0 for r in rows
+        )
+        counts = "a class of IoU 0"
+    else:
+        pred, gt = sources
+        found, counts = gt.border and not pred.border, "an object or foreground"
+    if not found:
         return []
-    said = f"the ground truth holds {_CUSTOMARY} and no prediction does: it counts as a class of"
-    return [f"{said} IoU 0; if it means void, give --ignore-index {_CUSTOMARY}"]
+    said = f"the ground truth holds {_CUSTOMARY} and no prediction does: it counts as {counts}"
+    return [f"{said}; if it means void, give --ignore-index {_CUSTOMARY}"]

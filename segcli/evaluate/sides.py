@@ -126,7 +126,8 @@ def _sizes_in(other: Source, own: Source, rule: Callable[[], NameRule]) -> SizeO
             fix="segcli predict IMAGES -o OUT, then segcli eval OUT GT",
         )
     pairs = rule()
-    keys = {name: key for key in other.keys() if (name := pairs.gt(key)) is not None}
+    listed = other.keys()
+    keys = {name: key for key in listed if (name := pairs.gt(key)) is not None}
 
     def size_of(key: str) -> tuple[int, int] | None:
         name = pairs.pred(key)

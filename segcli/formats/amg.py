@@ -133,7 +133,8 @@ def _open(path: Path, options: ReadOptions) -> Source:
 FORMAT = Format(
     name="amg",
     summary="the folder of Meta's amg.py: <image>/0.png, 1.png, … and metadata.csv",
-    loses="a score other than the predicted IoU; categories and crowd marks; size of images without a segment",
+    loses="a score other than the predicted IoU; categories and crowd marks; "
+    "the size of images without a segment",
     write_image=_write,
     recognise=_recognise,
     open=_open,

@@ -78,6 +78,7 @@ class Source(ABC):
         description: one line for people: what it was taken for, and why.
         failed: image paths that the source itself says could not be segmented.
         certain: False when `kind` is a guess from values that could mean something else as well.
+        border: True when it holds the label value 255 and not 254, as a void border around objects.
         single: True when it is one file that holds one image's masks, whatever its name.
     """
 
@@ -86,6 +87,7 @@ class Source(ABC):
     description: str
     failed: Sequence[str] = ()
     certain: bool = True
+    border: bool = False
     single: bool = False
 
     @abstractmethod

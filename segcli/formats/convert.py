@@ -9,7 +9,15 @@ from typing import Any
 
 from segcli.errors import ConfigError, ItemError, MaskError, OutputError, WriteError
 from segcli.formats import get
-from segcli.formats.base import Format, Overlap, Source, WriteOptions, free_stem, unique_stems
+from segcli.formats.base import (
+    Format,
+    Overlap,
+    Source,
+    WriteOptions,
+    free_stem,
+    stem_of,
+    unique_stems,
+)
 from segcli.formats.ndjson import StreamSource
 from segcli.masks.labels import segments_of
 from segcli.records import Segmentation
@@ -159,8 +167,9 @@ class _Work:
             MaskError: the image's path is absolute or leads out of the folder.
         """
         _check_inside(image)
-        if image in self.names:
-            return self.names[image]
+        # A suffix may differ: SA-1B's x.json is the result of x.jpg.
+        if key in self.names and stem_of(key) == stem_of(image):
+            return self.names[key]
         # Only a stream, or a file that names its image itself, brings names nobody knew before.
         return free_stem(image, self.taken)
 
@@ -183,11 +192,15 @@ class _Work:
         arriving = iter(self.source)
         while True:
             try:
-                yield next(arriving)
+                found = next(arriving)
             except StopIteration:
                 return
             except ItemError as error:
                 self.failures.append(Unconverted("", error))
+                continue
+            yield found
+            # The next image must not be decoded while this one is held.
+            del found
 
 
 def _check_inside(key: str) -> None:

@@ -72,19 +72,20 @@ def files_below(root: Path) -> Iterator[str]:
 def raster_files(root: Path) -> list[str]:
     """Relative paths of the mask files below a folder, or the name of the one file given.
 
-    Beside files of other kinds, a JPEG is left out when one of those has its stem, or when it looks
+    Beside files of other kinds, a JPEG is left out when one of those has its name, or when it looks
     like a photograph.
     """
     names: Iterable[str] = files_below(root) if root.is_dir() else [root.name]
     found = sorted(n for n in names if _suffix(n) in PICTURES or _suffix(n) in ARRAYS)
-    others = {name.rpartition(".")[0] for name in found if _suffix(name) not in LOSSY}
+    # Pictures and masks often lie in folders of their own: images/x.jpg, masks/x.png.
+    others = {_stem_name(name) for name in found if _suffix(name) not in LOSSY}
     if not others:
         return found
     return [n for n in found if _suffix(n) not in LOSSY or _is_mask(root / n, n, others)]
 
 
 def _is_mask(path: Path, name: str, others: set[str]) -> bool:
-    return name.rpartition(".")[0] not in others and not looks_like_photograph(path)
+    return _stem_name(name) not in others and not looks_like_photograph(path)
 
 
 def looks_like_photograph(path: Path) -> bool:
@@ -241,6 +242,10 @@ def _whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         f"{path}: holds {values.dtype} values that are not whole numbers",
         why="labels are integers; probabilities need a threshold first",
     )
+
+
+def _stem_name(name: str) -> str:
+    return Path(name).stem
 
 
 def _suffix(name: str) -> str:

@@ -134,8 +134,8 @@ def _open(path: Path, options: ReadOptions) -> Source:
     if not files:
         raise InputError(
             f"{path}: holds no folders of object masks",
-            why="expected <image>/0000.png, 0001.png, …, <image>/masks/*.png, or with --pred-format "
-            "or --gt-format masks a folder of pictures an image",
+            why="expected <image>/0000.png, 0001.png, … or <image>/masks/*.png; where the format "
+            "is said to be masks, a folder of pictures for each image and none outside them",
         )
     return _Folders(path, files, options)
 

@@ -194,7 +194,6 @@ class StreamSource(Source):
             # The next record must not be parsed while this one is held.
             del record
 
-
     def _succeeded(self, key: str) -> None:
         # A later record of an image takes the place of its error.
         if key in self.failed:
@@ -249,7 +248,7 @@ def _twice(where: str, key: str) -> InputError:
     return InputError(
         f"{where}: a second result for {key}",
         why="an image has one result; which of the two is meant cannot be known",
-        fix="segcli predict IMAGES -o OUT --overwrite, or take one of the lines out",
+        fix="finish the run with the same segcli predict command, or take one of the lines out",
     )
 
 

@@ -92,6 +92,7 @@ def open_rasters(path: Path, options: ReadOptions, format_name: str) -> RasterSo
             kind,
             certain=options.kind is not None or verdict.certain,
             white=union <= {0, 255},
+            border=kind != "binary" and 255 in union and 254 not in union,
             single=path.is_file(),
         ),
         description=f"{path}: {len(names)} {noun} ({modes}; {why}){left_out}",
@@ -127,6 +128,7 @@ class _Judged:
     Attributes:
         kind: see `Source`.
         certain: see `Source`.
+        border: see `Source`.
         white: True when 0 and 255 are the only values of all files looked at.
         single: see `Source`.
     """
@@ -134,6 +136,7 @@ class _Judged:
     kind: LabelKind
     certain: bool
     white: bool
+    border: bool
     single: bool
 
 
@@ -153,6 +156,7 @@ class RasterSource(Source):
         self.format = format_name
         self.kind = judged.kind
         self.certain = judged.certain
+        self.border = judged.border
         self.single = judged.single
         self._white = judged.white
         self.description = description

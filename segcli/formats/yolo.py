@@ -83,7 +83,7 @@ class _Texts(Source):
             raise InputError(
                 f"{path}: the size of its image is unknown",
                 why="YOLO polygons are fractions of the image, the text does not state it",
-                fix="segcli eval, with masks of the same images on the other side, takes the size there",
+                fix="score it with segcli eval: masks of the same images on the other side have it",
             )
         try:
             lines = path.read_text(encoding="utf-8").splitlines()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from hotcoco import StreamingEval
 
 from segcli.errors import PairError
 from segcli.masks.labels import rank_score, segments_of
-from segcli.masks.rle import to_coco
+from segcli.masks.rle import segment_from_rle, to_coco
 from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums
 from segcli.metrics.coco_curves import TWELVE, Curves, curves_of, twelve
 from segcli.records import Segment
@@ -206,9 +206,7 @@ class CocoAp(Metric):
             scores=(min(scores), max(scores)) if scores else None,
             unscored=sum(s is None for s in stated),
             capped=int(len(pred) > MAX_DETECTIONS),
-            images=[
-                _Image(pair.index, size, _by_category(gt, truths), _by_category(pred, guesses))
-            ],
+            images=[_Image(pair.index, size, *_grouped(pair, (gt, truths), (pred, guesses)))],
         )
 
     def conventions(self) -> dict[str, str]:
@@ -216,9 +214,12 @@ class CocoAp(Metric):
         return {
             "coco": "ap and ar: greedy by score, IoU >= 0.50:0.05:0.95, at most 100 predictions an "
             "image (and class), crowds forgive",
+            "coco_void": "pixels that do not count are a crowd of each class: a prediction that "
+            "matches no object, with the share of the IoU threshold there, is not counted",
             "coco_area": "ground truth: as annotated, else pixels of the mask; predictions: pixels "
             "of the mask, never of the box; small < 32², large > 96² pixels",
-            "coco_score": "score, else predicted IoU, else equal for all; ties by order",
+            "coco_score": "score, else predicted IoU, else equal for all; ties: the earlier "
+            "image (COCO: by id; files: by name), then the earlier in its file",
         }
 
 
@@ -252,6 +253,21 @@ def _detection(segment: Segment, index: int, score: float) -> dict[str, Any]:
         "score": score,
         "segmentation": to_coco(segment.mask),
     }
+
+
+Coded = tuple[Sequence[Segment], Sequence[dict[str, Any]]]
+ByCategory = dict["int | None", list[dict[str, Any]]]
+
+
+def _grouped(pair: Pair, gt: Coded, pred: Coded) -> tuple[ByCategory, ByCategory]:
+    """Annotations and detections by category; pixels that do not count are a crowd in each."""
+    truths, guesses = _by_category(*gt), _by_category(*pred)
+    if pair.gt.ignore is not None:
+        void = segment_from_rle(pair.gt.ignore, iscrowd=True)
+        annotation = _annotation(void, pair.index, len(gt[0]))
+        for category in {*truths, *guesses}:
+            truths.setdefault(category, []).append(annotation)
+    return truths, guesses
 
 
 def _by_category(

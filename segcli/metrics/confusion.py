@@ -89,7 +89,7 @@ def per_class(matrix: Matrix) -> dict[str, npt.NDArray[np.float64]]:
     return {
         "iou": _divide(tp, truth + guess - tp),
         "dice": _divide(2 * tp, truth + guess),
-        # A class that is there and never predicted has precision 0: left out, it would improve means.
+        # A class that is never predicted has precision 0: left out, it would improve the mean.
         "precision": np.where((guess == 0) & (truth > 0), 0.0, _divide(tp, guess)),
         "recall": _divide(tp, truth),
     }

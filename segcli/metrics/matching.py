@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums, ratio
+from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums, precision, ratio
 from segcli.metrics.intersections import Intersections, intersect
 
 __all__ = ["THRESHOLDS", "Matching", "MatchingSums", "match"]

@@ -97,8 +97,11 @@ def _plain(parts: Sequence[RenderableType]) -> str:
 def _header(evaluation: Evaluation) -> Text:
     params, counts = evaluation.params, evaluation.counts
     pairing = params["pairing"]
+    empty = pairing["taken_as_empty"]
     unmatched = (
-        pairing["predictions_without_ground_truth"] + pairing["ground_truth_without_prediction"]
+        pairing["predictions_without_ground_truth"]
+        + pairing["ground_truth_without_prediction"]
+        - empty
     )
     ignore = params["ignore_index"]
     void = (
@@ -108,6 +111,7 @@ def _header(evaluation: Evaluation) -> Text:
     )
     scored = f"{counts['images']} images scored, {counts['failed']} not"
     pairs = f"{pairing['pairs']} pairs by {pairing['rule']}, {unmatched} unmatched"
+    pairs += f", {empty} taken as empty" if empty else ""
     why = f"protocol {evaluation.protocol}: {params['protocol_why']}"
     pixels = f"pixels: {void}; sizes differ: {params['sizes']['mismatch']}"
     pooled = "pooled = summed over the data set, then one ratio"

@@ -280,3 +280,14 @@ def test_real_nuclei_scored_against_themselves(shared_data):
     assert result["counts"]["images"] == 120
     assert result["metrics"]["f1_75"] == {"pooled": 1.0, "mean_of_images": 1.0}
     assert result["metrics"]["ap"] == pytest.approx(1)
+
+
+def test_files_that_cannot_be_written_are_found_before_scoring(folders, tmp_path):
+    """A folder for --per-image, or one file for two tables, is exit code 2 and scores nothing."""
+    done = segcli(*folders, "--per-image", tmp_path / "pred")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is a folder" in done.stderr
+    same = tmp_path / "rows.csv"
+    done = segcli(*folders, "--csv", same, "--per-image", same)
+    assert (done.returncode, same.exists()) == (2, False)
+    assert "both write to" in done.stderr

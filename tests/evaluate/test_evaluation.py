@@ -374,3 +374,44 @@ def test_params_state_every_convention(memory, disc_maps):
     assert {"matching", "coco", "coco_area", "coco_score"} <= params["conventions"].keys()
     assert {"segcli", "numpy", "hotcoco", "scipy"} <= params["versions"].keys()
     assert len(params["pairing"]["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("missing", "failed", "left_out", "empty"),
+    [("error", 1, 0, 0), ("skip", 0, 1, 0), ("empty", 0, 0, 1)],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_ground_truth_that_the_rule_misses_is_not_lost(
+    memory, stream, disc_maps, missing, failed, left_out, empty, streamed
+):
+    """A path in which --match finds nothing has no name, and still counts as unmatched."""
+    maps = disc_maps(2)
+    gt = memory("instance", {**maps, "x.png": maps["00.png"]})
+    pred = stream(maps) if streamed else memory("instance", maps)
+    found = evaluate(pred, gt, EvalSettings(match=r"(\d+)", missing=missing))
+    assert (len(found.failures), len(found.left_out)) == (failed, left_out)
+    assert found.params["pairing"]["taken_as_empty"] == empty
+    assert found.params["pairing"]["ground_truth_without_prediction"] == 1
+    assert found.counts["images"] == 2 + empty
+
+
+@pytest.mark.parametrize(("missing", "images", "empty"), [("error", 3, 1), ("skip", 2, 0)])
+def test_images_without_detections_are_counted(memory, disc_maps, missing, images, empty):
+    """COCO results hold no empty image: it is taken as empty and counted, or left out if asked."""
+    pred = memory("instance", disc_maps(2), "coco")
+    gt = memory("instance", disc_maps(3))
+    found = evaluate(pred, gt, EvalSettings(missing=missing))
+    assert (found.counts["images"], found.failures) == (images, ())
+    assert found.params["pairing"]["taken_as_empty"] == empty
+    assert len(found.left_out) == 1 - empty
+
+
+def test_leaving_a_poor_prediction_out_improves_no_mean(memory):
+    """Precision of an image with nothing predicted is 0: deleting a bad mask does not pay."""
+    mask, poor = np.zeros((2, 8, 8), np.uint8)
+    mask[2:5, 2:5], poor[:, :4] = 1, 1
+    gt = memory("binary", {"a": mask, "b": mask})
+    bad = evaluate(memory("binary", {"a": mask, "b": poor}), gt).metrics
+    none = evaluate(memory("binary", {"a": mask, "b": mask * 0}), gt)
+    assert none.metrics["precision.mean_of_images"] == 0.5 < bad["precision.mean_of_images"]
+    assert "precision 0" in none.params["conventions"]["empty_masks"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segcli.errors import InputError, UsageError
-from segcli.evaluate.pairing import pair_keys
+from segcli.evaluate.pairing import pair_keys, stream_rule
 
 NAMES = st.lists(st.text("abc12", min_size=1, max_size=3), unique=True, max_size=6)
 
@@ -127,3 +127,23 @@ def test_pages_are_images_of_their_own():
         ("x.tif#page=0", "x_page0.png"),
         ("x.tif#page=1", "x_page1.png"),
     ]
+
+
+STREAMS = {
+    "stem": (["a/1.png"], "a/1.jpg", "a/1"),
+    "not the name in another folder": (["b/1.png", "b/2.png"], "a/1.jpg", "a/1"),
+    "the name where there are no folders": (["1.png", "2.png"], "imgs/1.jpg", "1"),
+    "no counterpart": (["1.png", "2.png"], "imgs/3.jpg", "imgs/3"),
+    "a suffix that is a known word": (["1_mask.png", "2_mask.png"], "imgs/1.jpg", "1_mask"),
+    "a suffix that is none": (["1_x.png", "2_x.png"], "1.jpg", "1"),
+    "the stem before the suffix": (["1_mask.png", "2_mask.png"], "1_mask.jpg", "1_mask"),
+}
+
+
+@pytest.mark.parametrize("case", STREAMS)
+def test_a_stream_is_paired_by_what_names_alone_can_tell(case):
+    """The name of a prediction does not depend on which one came first."""
+    gt, pred, name = STREAMS[case]
+    rule = stream_rule(gt)
+    assert rule.pred(pred) == name
+    assert [rule.gt(key) for key in gt] == [key.rpartition(".")[0] for key in gt]

@@ -368,3 +368,70 @@ def test_the_overlap_option_reaches_the_label_map(tmp_path):
         values = read_raster(path).values
         assert values.dtype == np.uint16
         assert values.tolist() == [[corner, 1, 1], [1, 1, 1]]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_arrays_are_judged_by_their_values_not_their_type(tmp_path, save, dtype):
+    """A class map in .npy is one whatever its type; values above 255 are object ids."""
+    values = np.zeros((20, 20), dtype)
+    values[2:6, 2:6], values[10:14, 2:6], values[2:6, 10:14], values[18, 18] = 1, 2, 2, 1
+    for name in "ab":
+        save(tmp_path / "classes" / f"{name}.npy", values)
+        save(tmp_path / "ids" / f"{name}.npy", values.astype(np.int64) * 200)
+    source = open_source(tmp_path / "classes")
+    assert (source.kind, source.certain) == ("semantic", True)
+    source = open_source(tmp_path / "ids")
+    assert (source.kind, source.certain) == ("instance", True)
+    assert "values above 255" in source.description
+
+
+def test_white_is_a_class_where_other_files_hold_more(tmp_path, save):
+    """A file of 0 and 255 alone, among class maps: 255 stays 255, as in the files beside it."""
+    classes = np.zeros((20, 20), np.uint8)
+    classes[2:6, 2:6], classes[10:14, 2:6], classes[2:6, 10:14], classes[18] = 1, 1, 2, 255
+    white = np.zeros((20, 20), np.uint8)
+    white[15:] = 255
+    save(tmp_path / "some" / "a.png", classes)
+    save(tmp_path / "some" / "b.png", white)
+    save(tmp_path / "all" / "b.png", white)
+    some = open_source(tmp_path / "some")
+    assert some.kind == "semantic"
+    assert np.array_equal(some.read("b.png").labels.values, white)
+    whole = open_source(tmp_path / "all", ReadOptions(kind="semantic"))
+    assert np.array_equal(whole.read("b.png").labels.values, white // 255)
+
+
+def test_jpeg_masks_beside_other_masks_are_not_dropped(tmp_path, save):
+    """A black and white JPEG is a mask, its greys are an error; photographs are left out."""
+    mask = np.zeros((40, 40), np.uint8)
+    mask[5:20, 5:20] = 255
+    photograph = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    grey = np.tile(np.linspace(0, 255, 40).astype(np.uint8), (40, 1))
+    save(tmp_path / "a.png", mask)
+    save(tmp_path / "b.jpg", mask)
+    save(tmp_path / "a.jpg", mask)
+    save(tmp_path / "c.jpg", photograph)
+    save(tmp_path / "d.jpg", grey)
+    source = open_source(tmp_path)
+    assert source.keys() == ["a.png", "b.jpg"]
+    assert "3 JPEG photographs" in source.description
+    with pytest.raises(MaskError, match="is not a binary mask"):
+        source.read("b.jpg")
+
+
+def test_255_objects_are_no_antialiased_mask(tmp_path, save):
+    """A label map with all 255 ids is one; a soft edge is still told."""
+    ids = np.zeros((120, 120), np.uint8)
+    for number in range(255):
+        y, x = divmod(number, 17)
+        ids[7 * y : 7 * y + 3, 7 * x : 7 * x + 3] = number + 1
+    save(tmp_path / "ids" / "a.png", ids)
+    source = open_source(tmp_path / "ids")
+    assert source.kind == "instance"
+    assert np.array_equal(source.read("a.png").labels.values, ids)
+    soft = np.zeros((120, 120), np.uint8)
+    soft[30:60, 30:60] = 255
+    soft[30:60, 20:30] = np.linspace(20, 250, 10).astype(np.uint8)
+    soft[30:60, 60:70] = np.linspace(245, 15, 10).astype(np.uint8)
+    save(tmp_path / "soft" / "a.png", soft)
+    assert "in-between greys" in open_source(tmp_path / "soft").description

@@ -18,7 +18,7 @@ from pycocotools.cocoeval import COCOeval
 
 from segcli.errors import PairError
 from segcli.evaluate import Side, evaluate, open_sides
-from segcli.masks.rle import segment_from_mask, to_coco
+from segcli.masks.rle import encode, segment_from_mask, to_coco
 from segcli.metrics.base import MetricOptions, Pair
 from segcli.metrics.coco_ap import CocoAp
 from segcli.records import ImageRef, Segmentation
@@ -260,3 +260,63 @@ def test_the_stated_area_sorts_objects_by_size(tmp_path: Path):
     found = evaluate(*sides).metrics
     assert found["ap_small"] == pytest.approx(1.0)
     assert math.isnan(found["ap_medium"])
+
+
+def test_predictions_where_nothing_counts_are_forgiven():
+    """A prediction in the void alone costs no AP, as if a crowd were there; elsewhere it does."""
+    masks = np.zeros((3, SIDE, SIDE), bool)
+    masks[0, 5:40, 5:40], masks[1, 80:, :], masks[2, 82:110, 5:40] = True, True, True
+    image = ImageRef("a.png", SIDE, SIDE)
+    for categories in (None, 2):
+        truth, stray = (
+            segment_from_mask(masks[i], category=categories, score=score)
+            for i, score in ((0, 0.5), (2, 0.9))
+        )
+        gt = Segmentation(image, (truth,), ignore=encode(masks[1]))
+        scores = []
+        for side in (gt, replace(gt, ignore=None)):
+            sums = CocoAp(MetricOptions()).zero()
+            sums.add(
+                CocoAp(MetricOptions()).measure(
+                    Pair("a", 0, Segmentation(image, (truth, stray)), side)
+                )
+            )
+            scores.append(sums.compute()["ap"])
+        assert scores == pytest.approx([1.0, 0.5], abs=0.01)
+    assert "crowd" in CocoAp(MetricOptions()).conventions()["coco_void"]
+
+
+def test_equal_scores_go_by_image_id_as_in_pycocotools(tmp_path):
+    """With constant scores AP depends on the order of images: by id, whatever they are called."""
+    rng = np.random.default_rng(3)
+    images, truths, guesses = [], [], []
+    for number in range(1, 9):
+        images.append({"id": number, "file_name": f"{9 - number}.jpg", "height": 50, "width": 50})
+        x, y = (int(v) for v in rng.integers(1, 20, 2))
+        shift = 0 if number > 4 else 12
+        for found, left in ((truths, x), (guesses, x + shift)):
+            mask = np.zeros((50, 50), bool)
+            mask[y : y + 15, left : left + 15] = True
+            coded = to_coco(encode(mask))
+            found.append({"image_id": number, "category_id": 1, "segmentation": coded})
+    for i, truth in enumerate(truths):
+        truth.update(id=i + 1, area=225, iscrowd=0, bbox=[0, 0, 15, 15])
+    for guess in guesses:
+        guess["score"] = 1.0
+    gt = {
+        "info": {},
+        "images": images,
+        "annotations": truths,
+        "categories": [{"id": 1, "name": "a"}],
+    }
+    (tmp_path / "gt.json").write_text(json.dumps(gt))
+    (tmp_path / "pred.json").write_text(json.dumps(guesses))
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(tmp_path / "gt.json"))
+        judge = COCOeval(truth, truth.loadRes(str(tmp_path / "pred.json")), "segm")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    sides = open_sides(Side(str(tmp_path / "pred.json")), Side(str(tmp_path / "gt.json")))
+    assert 0 < judge.stats[0] < 0.5
+    assert evaluate(*sides).metrics["ap"] == pytest.approx(judge.stats[0], abs=1e-9)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from segcli.errors import PairError
 from segcli.masks.rle import encode, segment_from_mask
 from segcli.metrics.base import MetricOptions, Pair
 from segcli.metrics.intersections import intersect
@@ -145,14 +146,17 @@ def test_more_pairs_win_over_better_ones():
 EMPTY, ONE = np.zeros((HEIGHT, WIDTH), np.uint8), np.ones((HEIGHT, WIDTH), np.uint8)
 CASES = {
     "no objects": (EMPTY, EMPTY, {"f1_50": None, "ap_dsb": None, "matched_iou_50": None}),
-    "all missed": (EMPTY, ONE, {"f1_50": 0, "ap_dsb": 0, "precision_50": None, "recall_50": 0}),
+    "all missed": (EMPTY, ONE, {"f1_50": 0, "ap_dsb": 0, "precision_50": 0, "recall_50": 0}),
     "all invented": (ONE, EMPTY, {"f1_50": 0, "ap_dsb": 0, "precision_50": 0, "recall_50": None}),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_empty_sides_are_undefined_or_zero(case):
-    """No objects on both sides is undefined; on one side F1 and AP-DSB are 0."""
+    """No objects on both sides is undefined; on one side F1 and AP-DSB are 0.
+
+    Predicting nothing where there is something has precision 0.
+    """
     pred, gt, wanted = CASES[case]
     scores = match(intersect(Pair("a", 0, of_labels(pred), of_labels(gt)))).compute()
     for name, value in wanted.items():
@@ -189,3 +193,14 @@ def test_many_objects_do_not_make_a_dense_table():
     labels = np.arange(1, 90 * 90 + 1, dtype=np.uint32).reshape(90, 90)
     sums = match(intersect(Pair("a", 0, of_labels(labels), of_labels(labels[::-1]))))
     assert sums.tp[0] == labels.size
+
+
+def test_a_negative_id_is_an_error_and_0_stays_the_background():
+    """-1 is no object id, and must not turn the background into an object."""
+    values = np.zeros((HEIGHT, WIDTH), np.int64)
+    values[0, 0] = 70000
+    found = intersect(Pair("a", 0, of_labels(values), of_labels(values)))
+    assert found.gt_areas.tolist() == found.pred_areas.tolist() == [1]
+    values[0, 1] = -1
+    with pytest.raises(PairError, match="negative object id -1"):
+        intersect(Pair("a", 0, of_labels(values), of_labels(values)))

@@ -39,7 +39,7 @@ def pixel_by_pixel(pred, gt, counted):
     exact = {
         "iou": (tp, tp + fp + fn),
         "dice": (2 * tp, 2 * tp + fp + fn),
-        "precision": (tp, tp + fp),
+        "precision": (tp, tp + fp) if tp + fp or not fn else (0, 1),
         "recall": (tp, tp + fn),
         "pixel_accuracy": (tp + tn, tp + fp + fn + tn),
     }
@@ -75,7 +75,10 @@ def test_scores_are_bounded_and_symmetric(masks):
     assert all(0 <= v <= 1 for v in there.values() if not math.isnan(v))
     assert there["iou"] == pytest.approx(back["iou"], nan_ok=True, abs=0)
     assert there["dice"] == pytest.approx(back["dice"], nan_ok=True, abs=0)
-    assert there["precision"] == pytest.approx(back["recall"], nan_ok=True, abs=0)
+    missed = gt.any() and not pred.any()
+    assert there["precision"] == (
+        0 if missed else pytest.approx(back["recall"], nan_ok=True, abs=0)
+    )
     assert math.isnan(there["iou"]) or there["dice"] >= there["iou"]
 
 
@@ -88,7 +91,7 @@ def test_a_perfect_prediction_scores_one(gt):
 EMPTY, FULL = np.zeros((3, 4), bool), np.ones((3, 4), bool)
 CASES = {
     "both empty": (EMPTY, EMPTY, {"iou": None, "dice": None, "precision": None, "recall": None}),
-    "missed": (EMPTY, FULL, {"iou": 0, "dice": 0, "precision": None, "recall": 0}),
+    "missed": (EMPTY, FULL, {"iou": 0, "dice": 0, "precision": 0, "recall": 0}),
     "invented": (FULL, EMPTY, {"iou": 0, "dice": 0, "precision": 0, "recall": None}),
 }
 

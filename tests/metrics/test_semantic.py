@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,8 +47,7 @@ def one_class_after_the_other(pred, gt):
         both, either = (p & g).sum(), (p | g).sum()
         found["miou"].append(both / either)
         found["mdice"].append(2 * both / (p.sum() + g.sum()))
-        if p.any():
-            found["mprecision"].append(both / p.sum())
+        found["mprecision"].append(both / p.sum() if p.any() else 0)
         if g.any():
             found["mrecall"].append(both / g.sum())
     means = {name: float(np.mean(values)) for name, values in found.items()}
@@ -134,7 +134,7 @@ def test_each_class_is_given_pooled_and_as_mean_of_images():
     one = total.tables()["per_class"][1]
     assert one["recall.pooled"] == 0.9
     assert one["recall.mean_of_images"] == one["iou.mean_of_images"] == 0.5
-    assert one["precision.mean_of_images"] == 1.0
+    assert one["precision.mean_of_images"] == 0.5
 
 
 def test_no_pixels_are_undefined():
@@ -200,3 +200,12 @@ def test_shapes_must_agree():
     """Class maps of different shapes are refused."""
     with pytest.raises(ValueError, match="cannot be compared"):
         confusion(np.zeros((2, 2), int), np.zeros((2, 3), int))
+
+
+def test_the_class_0_cannot_be_painted():
+    """An object of class 0 would vanish in the background: an error, not a score."""
+    image = ImageRef("a.png", 4, 4)
+    inside = segment_from_mask(np.eye(4), category=0, score=0.5)
+    with pytest.raises(PairError, match="objects of the class 0"):
+        class_map(Segmentation(image, (inside,)))
+    assert class_map(Segmentation(image, (replace(inside, category=2),))).sum() == 8

@@ -36,6 +36,7 @@ def evaluation() -> Evaluation:
                 "pairs": 2,
                 "predictions_without_ground_truth": 1,
                 "ground_truth_without_prediction": 0,
+                "taken_as_empty": 0,
             },
             "sizes": {"mismatch": "error"},
         },
