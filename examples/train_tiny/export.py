@@ -23,9 +23,10 @@ SETTINGS: dict[str, Any] = {
     "generate": {
         "points_per_side": 32,
         "points_per_batch": 16,
+        "points_per_batch": 16,
         "multimask": False,
-        "pred_iou_thresh": 0.5,
-        "stability_score_thresh": 0.6,
+        "pred_iou_thresh": 0.4,
+        "stability_score_thresh": 0.3,
         "stability_score_offset": 1.0,
         "box_nms_thresh": 0.7,
         "nms_metric": "mask_smaller",

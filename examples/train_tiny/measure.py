@@ -148,8 +148,8 @@ class Generate:
     """Settings of segment-everything, named as in segcli.json."""
 
     points_per_side: int = 32
-    pred_iou_thresh: float = 0.5
-    stability_score_thresh: float = 0.6
+    pred_iou_thresh: float = 0.4
+    stability_score_thresh: float = 0.3
     stability_score_offset: float = 1.0
     mask_nms_thresh: float = 0.3
     nms_metric: str = "mask_smaller"
