@@ -28,6 +28,7 @@ from model import Trainee
 from numpy.typing import NDArray
 from PIL import Image
 from scenes import Scene, make_scene
+from skimage import data as pictures
 from transformers import EdgeTamModel
 
 from segcli.masks.rle import decode
@@ -216,7 +217,7 @@ def overlay(image: NDArray[np.uint8], masks: Sequence[NDArray[np.bool_]]) -> NDA
 
 
 def draw_pictures(
-    scorer: Scorer, sets: Sequence[Set], out: Path, each: int = 4, skimage: bool = True
+    scorer: Scorer, sets: Sequence[Set], out: Path, each: int = 4, photographs: bool = True
 ) -> dict[str, int]:
     """Write overlays of segment-everything and return the number of masks by picture."""
     named: list[tuple[str, NDArray[np.uint8]]] = []
@@ -224,9 +225,9 @@ def draw_pictures(
         step = max(1, len(chosen.pictures) // each)
         for i, read in enumerate(chosen.pictures[::step][:each]):
             named.append((f"{chosen.name}_{i}", read().image))
-    if skimage:
+    if photographs:
         for name in ("astronaut", "coffee", "coins", "chelsea", "rocket", "cell"):
-            image = getattr(skimage.data, name)()
+            image = getattr(pictures, name)()
             named.append((name, image if image.ndim == 3 else np.stack([image] * 3, -1)))
     counts, pairs = {}, {}
     out.mkdir(parents=True, exist_ok=True)

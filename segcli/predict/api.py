@@ -204,9 +204,8 @@ def prepare(request: Request) -> Prediction:
         get(name)
     model = find(settings.model)
     generate = _generate_settings(model, settings)
-    items = plan_items(request.images)
     if request.image_ids is not None:
-        _require_ids(items, settings, request.image_ids)
+        _require_ids(request.images, settings, request.image_ids)
     decisive = {
         **asdict(settings),
         **asdict(generate),
@@ -230,6 +229,8 @@ def prepare(request: Request) -> Prediction:
         options = WriteOptions(overlap=settings.overlap, image_ids=request.image_ids)
         draw = request.draw if settings.overlay else None
         sink = Outputs(request.folder, settings.format, options, draw, anew=request.overwrite)
+    kept = sink.journal.records if isinstance(sink, Outputs) else ()
+    items = plan_items(request.images, kept)
     todo = [item for item in items if not sink.is_done(item)]
     return Prediction(request, items, todo, model, generate, manifest, sink, earlier)
 
@@ -241,7 +242,9 @@ def _generate_settings(model: ModelRef, settings: PredictSettings) -> GenerateSe
     return generate_settings(model.generate_defaults, given)
 
 
-def _require_ids(items: Sequence[Item], settings: PredictSettings, ids: Mapping[str, int]) -> None:
+def _require_ids(
+    images: Sequence[InputImage], settings: PredictSettings, ids: Mapping[str, int]
+) -> None:
     """Every picture must find its own image id before the work begins."""
     if not set(settings.format) & _FORMATS_WITH_IDS:
         raise UsageError(
@@ -250,8 +253,8 @@ def _require_ids(items: Sequence[Item], settings: PredictSettings, ids: Mapping[
             fix="--format coco, or leave --gt out",
         )
     known = ImageIds(ids)
-    for item in items:
-        known.assign(item.image.key)
+    for image in images:
+        known.assign(image.key)
 
 
 def _fingerprint(image_ids: Mapping[str, int] | None) -> str | None:

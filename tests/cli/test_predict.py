@@ -220,12 +220,17 @@ def test_a_changed_picture_is_done_again(sam_dir, picture_folder, tmp_path):
 
 def test_other_inputs_join_a_folder(sam_dir, picture_folder, tmp_path):
     """A second run over other pictures adds its records; those of the first stay."""
-    Image.fromarray(blobs(5)).save(tmp_path / "extra.png")
+    Image.fromarray(blobs(5)).save(tmp_path / "1.jpg")
     call = ["-o", "out", "-m", sam_dir, *LOOSE_FLAGS]
-    assert segcli("predict", "imgs", *call, cwd=tmp_path).returncode == 0
-    assert segcli("predict", "extra.png", *call, cwd=tmp_path).returncode == 0
+    assert segcli("predict", "imgs/a", *call, cwd=tmp_path).returncode == 0
+    first = (tmp_path / "out" / "labels" / "1.png").read_bytes()
+    assert segcli("predict", "1.jpg", *call, cwd=tmp_path).returncode == 0
     found = records((tmp_path / "out" / "segments.ndjson").read_text())
-    assert {r["path"] for r in found} == {"a/1.png", "b/1.png", "b/2.jpg", "extra.png"}
+    assert {r["path"]: r["outputs"] for r in found} == {
+        "1.png": ["labels/1.png"],
+        "1.jpg": ["labels/1.jpg.png"],
+    }
+    assert (tmp_path / "out" / "labels" / "1.png").read_bytes() == first
 
 
 def test_name_that_is_not_utf8(sam_dir, picture_folder, tmp_path):
