@@ -17,7 +17,7 @@ demo: $(VENV)/ready
 	@echo "overlays: $(DEMO)/overlay   label maps: $(DEMO)/labels"
 
 test: $(VENV)/ready-dev
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/ready-dev
 	$(BIN)/ruff format --check .
