@@ -361,7 +361,7 @@ def test_ctrl_c(sam_dir, picture_folder, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         # Started from a background job, the tests would hand on an ignored SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     journal = tmp_path / "out" / "segments.ndjson"
     while process.poll() is None and not (journal.exists() and journal.stat().st_size):
