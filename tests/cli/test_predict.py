@@ -36,18 +36,8 @@ def test_every_format_mirrors_the_input(sam_dir, picture_folder, tmp_path):
     """One run writes all formats; equal names in different folders do not collide."""
     (picture_folder / "b" / "2.png").write_bytes((picture_folder / "b" / "1.png").read_bytes())
     flags = [f"--format={name}" for name in FORMATS]
-    done = segcli(
-        "predict",
-        "imgs",
-        "-o",
-        "out",
-        "-m",
-        sam_dir,
-        *LOOSE_FLAGS,
-        *flags,
-        "--overlay",
-        cwd=tmp_path,
-    )
+    call = ["predict", "imgs", "-o", "out", "-m", sam_dir, *LOOSE_FLAGS, *flags, "--overlay"]
+    done = segcli(*call, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     out = tmp_path / "out"
@@ -67,18 +57,7 @@ def test_every_format_mirrors_the_input(sam_dir, picture_folder, tmp_path):
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["run"]["counts"]["ok"] == 4
     assert manifest["model"]["weights"].startswith("sha256:")
-    again = segcli(
-        "predict",
-        "imgs",
-        "-o",
-        "out",
-        "-m",
-        sam_dir,
-        *LOOSE_FLAGS,
-        *flags,
-        "--overlay",
-        cwd=tmp_path,
-    )
+    again = segcli(*call, cwd=tmp_path)
     assert "4 of 4 pictures are done already" in again.stderr
 
 
