@@ -94,7 +94,8 @@ class Journal:
     def settle(self, keys: Sequence[str]) -> None:
         """Leave one record an image: these first, in that order, then those of other runs."""
         wanted = [key for key in keys if key in self._offsets]
-        wanted += [key for key in dict.fromkeys(self._order) if key not in set(wanted)]
+        planned = set(wanted)
+        wanted += [key for key in dict.fromkeys(self._order) if key not in planned]
         if self._order == wanted:
             return
         with replacing(self.path) as target, self.path.open("rb") as source:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from segcli.errors import InputError, ItemError, OutputError
 from segcli.formats import get
 from segcli.formats.base import WriteOptions, replacing
-from segcli.formats.ndjson import StreamSource, to_record
+from segcli.formats.ndjson import SCHEMA, StreamSource, to_record
 from segcli.predict.journal import Journal, write_failure
 from segcli.predict.plan import Item
 from segcli.records import Segmentation
@@ -150,7 +150,7 @@ def error_record(item: Item, error: ItemError) -> dict[str, Any]:
     """The record of an image that failed."""
     image = item.image
     return {
-        "schema": "segcli.image/1",
+        "schema": SCHEMA,
         "status": "error",
         "path": image.path,
         "page": image.page,
