@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # numpy would triple the time that `segcli --version` takes
 
 __all__ = ["RLE", "ImageRef", "LabelKind", "LabelMap", "Segment", "Segmentation"]
 
-LabelKind = Literal["binary", "semantic", "instance"]
+LabelKind = Literal["binary", "semantic", "instance", "panoptic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class LabelMap:
 
     Attributes:
         values: (H, W) integers. binary: 0 or 1; semantic: class ids; instance: object ids, 0 =
-            background.
+            background; panoptic: segment ids, 0 = void, each the `id` of one segment.
         kind: what the values mean.
     """
 
@@ -119,6 +119,8 @@ class Segmentation:
         labels: a dense label map, or None.
         model: the model that made it, or "" for ground truth.
         ignore: pixels that must not count (void), as an RLE, or None.
+        categories: name by category id, when the source lists its categories.
+        things: the category ids of countable things, the others being stuff; None: not stated.
     """
 
     image: ImageRef
@@ -127,3 +129,4 @@ class Segmentation:
     model: str = ""
     ignore: RLE | None = None
     categories: dict[int, str] = field(default_factory=dict)
+    things: frozenset[int] | None = None

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segcli.cli import eval_options as options
 from segcli.cli.options import ConfigFile, Debug, Json, NoColor, Quiet, Verbose
 from segcli.cli.output import Output, reporting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from segcli.evaluate import EvalSettings, Evaluation, ImageRow, Verdict
+    from segcli.cli.scoring import Scoring
+    from segcli.evaluate import Evaluation, ImageRow, Verdict
     from segcli.evaluate.gates import Gate
     from segcli.formats import Source
-    from segcli.metrics import Protocol
     from segcli.report.rows import ImageWriter, RowFormat
 
 __all__ = ["eval_command"]
 
-_WHAT = "What is compared"
-_PAIRS = "Pairs"
 _GATES = "Gates"
 _OUT = "Results"
 _SHOWN = 10
@@ -37,95 +36,23 @@ def eval_command(
         typer.Argument(metavar="PRED", help="Predictions: a folder or file, or - for records."),
     ],
     gt: Annotated[str, typer.Argument(metavar="GT", help="Ground truth: a folder or file.")],
-    protocol: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="binary, semantic or instance. [default: what the ground truth holds]",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option(
-            metavar="KIND",
-            help="What label values mean on both sides: binary, semantic or instance.",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    pred_kind: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="The same, predictions.", rich_help_panel=_WHAT),
-    ] = None,
-    gt_kind: Annotated[
-        str | None,
-        typer.Option(metavar="KIND", help="The same, ground truth.", rich_help_panel=_WHAT),
-    ] = None,
-    pred_format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Format of the predictions. [default: told by content]",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    gt_format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Format of the ground truth. [default: told by content]",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    ignore_index: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Label value of the ground truth that does not count.",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    class_names: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help="Class list: JSON, or one name a line from id 0; other values are errors.",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    class_agnostic: Annotated[
-        bool | None,
-        typer.Option(
-            "--class-agnostic/--per-class",
-            help="COCO AP over all objects as one class. [default: per class where both have some]",
-            rich_help_panel=_WHAT,
-        ),
-    ] = None,
-    match: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REGEX",
-            help="Pair the paths in which the one group is equal. [default: by stem]",
-            rich_help_panel=_PAIRS,
-        ),
-    ] = None,
-    missing: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POLICY",
-            help="Unmatched files: error (exit 3), skip, or empty (a missing prediction is an "
-            "empty one). [default: error]",
-            rich_help_panel=_PAIRS,
-        ),
-    ] = None,
-    resize_pred: Annotated[
-        str | None,
-        typer.Option(
-            metavar="METHOD",
-            help="Fit predictions of another size: none (an error) or nearest. [default: none]",
-            rich_help_panel=_PAIRS,
-        ),
-    ] = None,
+    protocol: options.ProtocolName = None,
+    metrics: options.Metrics = None,
+    kind: options.Kind = None,
+    pred_kind: options.PredKind = None,
+    gt_kind: options.GtKind = None,
+    pred_format: options.PredFormat = None,
+    gt_format: options.GtFormat = None,
+    ignore_index: options.IgnoreIndex = None,
+    reduce_zero_label: options.ReduceZeroLabel = None,
+    class_names: options.ClassNames = None,
+    class_agnostic: options.ClassAgnostic = None,
+    boundary_ratio: options.BoundaryRatio = None,
+    spacing: options.Spacing = None,
+    tolerance: options.Tolerance = None,
+    match: options.Match = None,
+    missing: options.Missing = None,
+    resize_pred: options.ResizePred = None,
     fail_under: Annotated[
         list[str] | None,
         typer.Option(
@@ -164,14 +91,10 @@ def eval_command(
             rich_help_panel=_OUT,
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Files read at once. [default: processors, at most 8]",
-            rich_help_panel=_OUT,
-        ),
-    ] = None,
+    ci: options.Intervals = None,
+    resamples: options.Resamples = None,
+    seed: options.Seed = None,
+    workers: options.Workers = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -206,49 +129,31 @@ def eval_command(
 class _Job:
     """A checked command, ready to run."""
 
-    settings: EvalSettings
-    sources: tuple[Source, Source]
-    protocol: Protocol
+    scoring: Scoring
     gates: tuple[Gate, ...]
     json: bool
     csv: str | None
     per_image: str | None
 
+    @property
+    def sources(self) -> tuple[Source, Source]:
+        return self.scoring.sources
+
 
 def _prepare(given: dict[str, Any]) -> _Job:
     """Find every mistake in the command before anything is scored."""
-    from segcli.config import Layers, resolve  # noqa: PLC0415 (`--version` must stay quick)
-    from segcli.evaluate import (  # noqa: PLC0415
-        EvalConfig,
-        Side,
-        choose_protocol,
-        open_sides,
-        parse_gates,
-        read_baseline,
-        score_names,
-        settings_from,
-    )
-    from segcli.evaluate.settings import kind_from  # noqa: PLC0415
+    from segcli.cli.scoring import eval_config, open_scoring  # noqa: PLC0415 (quick `--version`)
+    from segcli.evaluate import parse_gates, read_baseline, score_names  # noqa: PLC0415
 
     _check_stdout(given)
     _check_files(given)
-    flags = {field.name: given[field.name] for field in fields(EvalConfig)}
-    for name in ("fail_under", "fail_over", "max_drop"):
-        flags[name] = tuple(flags[name]) if flags[name] else None
-    config = resolve("eval", EvalConfig, Layers(flags, given["config"])).settings
-    settings = settings_from(config)
+    config = eval_config(given)
     baseline = read_baseline(config.baseline) if config.baseline else None
-    preds = Side(given["pred"], _told(config.pred_format), kind_from(config, "pred"))
-    truths = Side(given["gt"], _told(config.gt_format), kind_from(config, "gt"))
-    sources = open_sides(preds, truths, settings.ignore_index, settings.match)
-    protocol, _ = choose_protocol(*sources, settings.protocol)
-    names = score_names(protocol)
+    scoring = open_scoring(config, given["pred"], given["gt"])
+    settings = scoring.settings
+    names = score_names(scoring.protocol, settings.metric_options, settings.families)
     gates = parse_gates(config.fail_under, config.fail_over, config.max_drop, baseline, names)
-    return _Job(settings, sources, protocol, gates, given["json"], given["csv"], given["per_image"])
-
-
-def _told(word: str) -> str | None:
-    return None if word == "auto" else word
+    return _Job(scoring, gates, given["json"], given["csv"], given["per_image"])
 
 
 def _check_stdout(given: dict[str, Any]) -> None:
@@ -299,7 +204,7 @@ def _run(job: _Job, output: Output) -> Verdict:
             if output.verbose:
                 rows.append(row)
 
-        evaluation = evaluate(*job.sources, job.settings, on_image=on_image)
+        evaluation = evaluate(*job.sources, job.scoring.settings, on_image=on_image)
         if writer is not None:
             for failure in (*evaluation.failures, *evaluation.left_out):
                 writer.failure(failure)
@@ -318,7 +223,9 @@ def _image_writer(job: _Job, output: Output, files: ExitStack) -> ImageWriter | 
     if write is None:
         return None
     style: RowFormat = "csv" if str(job.per_image).endswith(".csv") else "ndjson"
-    return ImageWriter(write, style, image_score_names(job.protocol))
+    settings = job.scoring.settings
+    names = image_score_names(job.scoring.protocol, settings.metric_options, settings.families)
+    return ImageWriter(write, style, names)
 
 
 def _writer(path: str | None, output: Output, files: ExitStack) -> Callable[[str], None] | None:

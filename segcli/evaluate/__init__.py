@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from segcli.evaluate.accumulate import Accumulator
-from segcli.evaluate.evaluation import evaluate, image_score_names, score_names
+from segcli.evaluate.evaluation import evaluate
+from segcli.evaluate.families import (
+    choose_families,
+    gated_names,
+    image_score_names,
+    score_names,
+)
 from segcli.evaluate.gates import Gate, Verdict, decide, parse_gates, read_baseline
 from segcli.evaluate.pairing import Pairing, pair_keys
 from segcli.evaluate.protocol import choose_protocol
@@ -22,9 +28,11 @@ __all__ = [
     "Pairing",
     "Side",
     "Verdict",
+    "choose_families",
     "choose_protocol",
     "decide",
     "evaluate",
+    "gated_names",
     "image_score_names",
     "open_sides",
     "pair_keys",

@@ -33,7 +33,7 @@ def doubts(
         left_out: what was not scored because `missing` says so.
     """
     found = [*_about_void(settings, protocol[0], sources, totals)]
-    if settings.protocol is None and protocol[0] != sources[1].kind:
+    if protocol[1] != "asked for" and protocol[0] != sources[1].kind:
         found.append(
             f"scored as {protocol[0]} although the ground truth is {sources[1].kind}: {protocol[1]}"
         )

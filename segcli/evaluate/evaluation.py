@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from segcli.evaluate.accumulate import Accumulator
 from segcli.evaluate.doubts import doubts
+from segcli.evaluate.families import choose_families
 from segcli.evaluate.job import StreamTasks, Task, failed_items, run
 from segcli.evaluate.pairing import (
     NameRule,
@@ -23,24 +24,12 @@ from segcli.evaluate.result import Evaluation, Failure, ImageRow
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
 from segcli.formats.ndjson import StreamSource
-from segcli.metrics import Metric, MetricOptions, Protocol, metrics_for
+from segcli.metrics import Metric, Protocol, metrics_for
 
-__all__ = ["evaluate", "image_score_names", "score_names"]
+__all__ = ["evaluate"]
 
 OnImage = Callable[[ImageRow], None]
 Waiting = dict[str, tuple[int, str]]
-
-
-def score_names(protocol: Protocol) -> list[str]:
-    """The dotted names of every score of a protocol, in the order they are shown."""
-    metrics = metrics_for(protocol, MetricOptions())
-    return [name for metric in metrics for name in metric.names()]
-
-
-def image_score_names(protocol: Protocol) -> list[str]:
-    """The names of the scores that each image has under a protocol, in order."""
-    metrics = metrics_for(protocol, MetricOptions())
-    return [name for metric in metrics if metric.averaged for name in metric.undefined]
 
 
 def evaluate(
@@ -68,8 +57,10 @@ def evaluate(
     settings = settings or EvalSettings()
     protocol = choose_protocol(pred, gt, settings.protocol)
     check_options(settings, protocol[0])
-    options = MetricOptions(settings.class_names, settings.ignore_index, settings.class_agnostic)
-    metrics = metrics_for(protocol[0], options)
+    options = settings.metric_options
+    families = choose_families(protocol[0], settings.families, options)
+    metrics = metrics_for(protocol[0], options, families)
+    settings = replace(settings, protocol=protocol[0], families=families)
     work = _Work(pred, gt, settings, metrics, Accumulator(metrics), on_image, list(gt.keys()))
     if isinstance(pred, StreamSource):
         work.score_stream()

@@ -13,6 +13,7 @@ from segcli.evaluate.accumulate import Measured, measure
 from segcli.evaluate.resize import fit
 from segcli.evaluate.result import Failure
 from segcli.evaluate.settings import EvalSettings
+from segcli.evaluate.views import view
 from segcli.formats.base import Source
 from segcli.metrics import Metric, Pair
 from segcli.records import Segmentation
@@ -78,14 +79,16 @@ def _measure_task(
     metrics: tuple[Metric, ...],
     settings: EvalSettings,
 ) -> Measured:
-    gt = sources[1].read(task.gt_key)
+    gt, *others = (view(one, settings) for one in sources[1].read_all(task.gt_key))
     pred = task.pred
     if pred is None and task.pred_key is not None:
         pred = sources[0].read(task.pred_key)
     if pred is None:
         pred = Segmentation(image=gt.image)
+    pred = view(pred, settings, truth=False)
     fitted, resized = fit(pred, gt, settings.resize_pred)
-    return measure(metrics, Pair(task.name, task.index, fitted, gt), resized=resized)
+    pair = Pair(task.name, task.index, fitted, gt, tuple(others))
+    return measure(metrics, pair, resized=resized)
 
 
 def _in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:

@@ -7,17 +7,22 @@ from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
 from segcli.metrics import Protocol
 
-__all__ = ["check_options", "choose_protocol"]
+__all__ = ["PROMPTED", "check_options", "choose_protocol"]
+
+PROMPTED = "model"
+"""The format of predictions that a model makes when prompted with the ground truth."""
 
 _LABEL_MAPS = frozenset({"labels", "binary"})
-_WITH_CLASSES = frozenset({"coco", "coco-dataset", "ndjson", "yolo"})
+_WITH_CLASSES = frozenset({"coco", "coco-dataset", "coco-panoptic", "labelme", "ndjson", "yolo"})
+_OBJECTS = frozenset({"instance", "panoptic"})
 
 
 def choose_protocol(pred: Source, gt: Source, wanted: Protocol | None) -> tuple[Protocol, str]:
     """The protocol that both sides can be scored by, and the reason in words.
 
-    The ground truth decides: binary masks → binary, class maps → semantic, objects → instance;
-    where the predictions do not tell objects or classes apart, the foreground is compared.
+    The ground truth decides: binary masks → binary, class maps → semantic, objects → instance,
+    panoptic maps → panoptic; where the predictions do not tell objects or classes apart, what both
+    sides hold is compared.
 
     Raises:
         UsageError: the protocol asked for needs what a side does not hold.
@@ -25,24 +30,35 @@ def choose_protocol(pred: Source, gt: Source, wanted: Protocol | None) -> tuple[
     if wanted is not None:
         _check_possible(pred, gt, wanted)
         return wanted, "asked for"
-    if gt.kind == "instance" and pred.kind != "instance":
+    if gt.kind == "panoptic":
+        return _for_panoptic(pred)
+    if gt.kind == "instance" and pred.kind not in _OBJECTS:
         return "binary", f"the predictions are {pred.kind}, not objects: foreground is compared"
-    if gt.kind == "semantic" and pred.kind == "instance" and pred.format not in _WITH_CLASSES:
+    if gt.kind == "semantic" and not _has_classes(pred):
         return "binary", "the predictions are objects without classes: foreground is compared"
     return gt.kind, f"the ground truth is {gt.kind}"
 
 
+def _for_panoptic(pred: Source) -> tuple[Protocol, str]:
+    if pred.kind == "semantic":
+        return "semantic", "the predictions are classes without objects: classes are compared"
+    if pred.kind == "binary" or not _has_classes(pred):
+        raise UsageError(
+            f"{pred.kind} predictions without classes cannot be scored against panoptic maps",
+            why=pred.description,
+            fix="--protocol proposals (objects of any class), or --protocol regions",
+        )
+    return "panoptic", "the ground truth is panoptic"
+
+
+def _has_classes(source: Source) -> bool:
+    return source.kind != "instance" or source.format in _WITH_CLASSES
+
+
 def _check_possible(pred: Source, gt: Source, wanted: Protocol) -> None:
     for side, source in (("predictions", pred), ("ground truth", gt)):
-        if wanted == "instance" and source.kind != "instance":
-            lacks = "objects: each as its own mask or label value"
-        elif (
-            wanted == "semantic"
-            and source.kind == "instance"
-            and source.format not in _WITH_CLASSES
-        ):
-            lacks = "classes"
-        else:
+        lacks = _lacks(source, wanted, truth=source is gt)
+        if not lacks:
             continue
         option = "--pred-kind" if side == "predictions" else "--gt-kind"
         raise UsageError(
@@ -52,9 +68,24 @@ def _check_possible(pred: Source, gt: Source, wanted: Protocol) -> None:
         )
 
 
+def _lacks(source: Source, wanted: Protocol, *, truth: bool) -> str:
+    """What a side would have to hold, or "" when it does."""
+    if wanted == "points" and not truth:
+        return "" if source.format == PROMPTED else "a folder of pictures and --model"
+    if wanted in ("instance", "proposals", "points") and source.kind not in _OBJECTS:
+        return "objects: each as its own mask or label value"
+    if wanted == "semantic" and not _has_classes(source):
+        return "classes"
+    if wanted == "panoptic" and (source.kind not in _OBJECTS or not _has_classes(source)):
+        return "a class and an object for each pixel"
+    return ""
+
+
 def _fix(source: Source, option: str, wanted: Protocol) -> str:
-    if source.format in _LABEL_MAPS:
+    if source.format in _LABEL_MAPS and wanted in ("instance", "semantic", "panoptic"):
         return f"{option} {wanted}, if the values are {wanted} ids, or leave --protocol out"
+    if wanted == "points":
+        return "segcli eval PICTURES GT --protocol points --model NAME"
     return "--protocol binary, or leave --protocol out"
 
 
@@ -62,13 +93,19 @@ def check_options(settings: EvalSettings, protocol: Protocol) -> None:
     """Refuse options that would be ignored.
 
     Raises:
-        UsageError: class names without classes, or class-agnostic matching without objects.
+        UsageError: an option belongs to other protocols than this one.
     """
-    if settings.class_names is not None and protocol != "semantic":
+    if settings.class_names is not None and protocol not in ("semantic", "panoptic"):
         raise UsageError(
-            f"--class-names needs the protocol semantic, and this one is {protocol}",
-            why="the list says which values of class maps are classes; COCO files name their own",
+            f"--class-names needs the protocol semantic or panoptic, and this one is {protocol}",
+            why="the list says which values of maps are classes; COCO files name their own",
             fix="leave --class-names out, or --kind semantic if the values are class ids",
+        )
+    if settings.reduce_zero_label and protocol != "semantic":
+        raise UsageError(
+            f"--reduce-zero-label needs the protocol semantic, and this one is {protocol}",
+            why="it renumbers the classes of class maps",
+            fix="leave --reduce-zero-label out, or --kind semantic if the values are class ids",
         )
     if settings.class_agnostic and protocol != "instance":
         raise UsageError(

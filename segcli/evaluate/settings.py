@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from segcli.errors import ConfigError, closest
 from segcli.evaluate.class_names import read_class_names
-from segcli.metrics import Protocol
+from segcli.metrics import MetricOptions, Protocol
 from segcli.records import LabelKind
 
 __all__ = ["EvalConfig", "EvalSettings", "Missing", "Resize", "kind_from", "settings_from"]
@@ -18,6 +19,7 @@ Missing = Literal["error", "skip", "empty"]
 Resize = Literal["nearest"]
 
 _MOST_WORKERS = 8
+_DEFAULTS = MetricOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,17 @@ class EvalSettings:
 
     Attributes:
         protocol: what is compared; None lets the ground truth decide.
+        families: the families of scores; empty: the protocol's default ones; "all": all of them.
         ignore_index: label value of the ground truth that does not count.
+        reduce_zero_label: take 0 in the ground truth's class maps as void, and every other class
+            id as one less.
         class_names: name by class id; a value outside it is an error.
         class_agnostic: take all objects as one class, whatever categories they carry.
+        boundary_ratio: see `MetricOptions`.
+        spacing: see `MetricOptions`.
+        tolerances: see `MetricOptions`.
+        resamples: bootstrap resamples for confidence intervals; 0 gives none.
+        seed: of the resampling.
         match: regular expression with one group, searched in each path: equal groups are a pair.
         missing: what a file without its counterpart is: an error, left out, or an empty prediction.
         resize_pred: how predictions of another size are fitted; None makes them errors.
@@ -36,13 +46,32 @@ class EvalSettings:
     """
 
     protocol: Protocol | None = None
+    families: tuple[str, ...] = ()
     ignore_index: int | None = None
+    reduce_zero_label: bool = False
     class_names: Mapping[int, str] | None = None
     class_agnostic: bool = False
+    boundary_ratio: float = _DEFAULTS.boundary_ratio
+    spacing: tuple[float, float] = _DEFAULTS.spacing
+    tolerances: tuple[float, ...] = _DEFAULTS.tolerances
+    resamples: int = 0
+    seed: int = 0
     match: str | None = None
     missing: Missing = "error"
     resize_pred: Resize | None = None
     workers: int = 2
+
+    @property
+    def metric_options(self) -> MetricOptions:
+        """What the metrics need to know of these choices."""
+        return MetricOptions(
+            class_names=self.class_names,
+            ignore_index=self.ignore_index,
+            class_agnostic=self.class_agnostic,
+            boundary_ratio=self.boundary_ratio,
+            spacing=self.spacing,
+            tolerances=self.tolerances,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +79,23 @@ class EvalConfig:
     """The settings of `segcli eval` as flags, environment and TOML files state them.
 
     Attributes:
-        protocol: "auto", "binary", "semantic" or "instance".
+        protocol: "auto", or the name of one.
+        metrics: families of scores, or "all"; empty: the protocol's default ones.
         kind: what label values mean on both sides, or "auto".
         pred_kind: the same for the predictions alone.
         gt_kind: the same for the ground truth alone.
         pred_format: format of the predictions, or "auto".
         gt_format: format of the ground truth, or "auto".
         ignore_index: see `EvalSettings`.
+        reduce_zero_label: see `EvalSettings`.
         class_names: a file of class names, or None.
         class_agnostic: see `EvalSettings`.
+        boundary_ratio: see `MetricOptions`.
+        spacing: distance between neighbouring pixels: one number, or rows and columns apart.
+        tolerance: see `MetricOptions.tolerances`.
+        ci: give 95 % confidence intervals.
+        resamples: how many resamples they rest on.
+        seed: of the resampling.
         match: see `EvalSettings`.
         missing: see `EvalSettings`.
         resize_pred: "none" or "nearest".
@@ -75,9 +112,17 @@ class EvalConfig:
     gt_kind: str = "auto"
     pred_format: str = "auto"
     gt_format: str = "auto"
+    metrics: tuple[str, ...] = ()
     ignore_index: int | None = None
+    reduce_zero_label: bool = False
     class_names: str | None = None
     class_agnostic: bool = False
+    boundary_ratio: float = _DEFAULTS.boundary_ratio
+    spacing: tuple[str, ...] = ("1",)
+    tolerance: tuple[str, ...] = ("1", "2")
+    ci: bool = False
+    resamples: int = 1000
+    seed: int = 0
     match: str | None = None
     missing: str = "error"
     resize_pred: str = "none"
@@ -97,15 +142,36 @@ def settings_from(config: EvalConfig) -> EvalSettings:
     """
     if config.workers < 0:
         raise ConfigError(f"--workers {config.workers} is negative", fix="--workers 4")
+    if config.resamples < 1:
+        raise ConfigError(f"--resamples {config.resamples} is none", fix="--resamples 1000")
+    if not 0 < config.boundary_ratio < 1:
+        raise ConfigError(
+            f"--boundary-ratio {config.boundary_ratio} is no share of the image's diagonal",
+            fix=f"--boundary-ratio {_DEFAULTS.boundary_ratio}",
+        )
+    spacing = _lengths("--spacing", config.spacing)
+    if len(spacing) > 2:
+        raise ConfigError(
+            f"--spacing {','.join(config.spacing)} has {len(spacing)} numbers",
+            why="pictures have rows and columns",
+            fix="--spacing 0.5 (both), or --spacing 0.5,0.4 (rows, columns)",
+        )
     names = None if config.class_names is None else read_class_names(config.class_names)
     protocol = _one_of("--protocol", config.protocol, Protocol, "auto")
     resize = _one_of("--resize-pred", config.resize_pred, Resize, "none")
     missing = _one_of("--missing", config.missing, Missing)
     return EvalSettings(
         protocol=cast("Protocol | None", protocol),
+        families=config.metrics,
         ignore_index=config.ignore_index,
+        reduce_zero_label=config.reduce_zero_label,
         class_names=names,
         class_agnostic=config.class_agnostic,
+        boundary_ratio=config.boundary_ratio,
+        spacing=(spacing[0], spacing[-1]),
+        tolerances=tuple(sorted(set(_lengths("--tolerance", config.tolerance, least=0.0)))),
+        resamples=config.resamples if config.ci else 0,
+        seed=config.seed,
         match=config.match,
         missing=cast("Missing", missing),
         resize_pred=cast("Resize | None", resize),
@@ -123,6 +189,23 @@ def kind_from(config: EvalConfig, side: Literal["pred", "gt"]) -> LabelKind | No
     word = config.pred_kind if side == "pred" else config.gt_kind
     own = _one_of(f"--{side}-kind", word, LabelKind, "auto")
     return cast("LabelKind | None", own or both)
+
+
+def _lengths(flag: str, words: Sequence[str], least: float | None = None) -> tuple[float, ...]:
+    """Numbers above 0, or from `least` on; at least one."""
+    found = []
+    for word in words:
+        try:
+            number = float(word)
+        except ValueError:
+            number = math.nan
+        enough = number > 0 if least is None else number >= least
+        if not enough or math.isinf(number):
+            raise ConfigError(f"{flag}: '{word}' is no length", fix=f"{flag} 1")
+        found.append(number)
+    if not found:
+        raise ConfigError(f"{flag} names no number", fix=f"{flag} 1")
+    return tuple(found)
 
 
 def _one_of(flag: str, word: str, choices: object, neutral: str | None = None) -> str | None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, Literal
 
 from segcli.records import LabelKind, Segmentation
@@ -56,6 +57,11 @@ class ReadOptions:
         kind: what label values mean; None lets the files decide.
         kind_why: who says so.
         ignore_index: label value that must not count, or None.
+        ignored: further label values of class maps that must not count, as a class list names them.
+        class_names: name by class id, for formats that store class names or none at all.
+        class_colors: class id by (red, green, blue), for colour-coded label maps.
+        things: class ids of countable things, where the files do not say; None: not stated.
+        label_divisor: a panoptic label value is category * divisor + instance.
         image_sizes: (height, width) by image path or by its stem, for formats that store no size.
         size_of: the same as a function of the key, which then answers instead; None = unknown.
         coco_names: image path by COCO image id, taken from the ground truth, for COCO results.
@@ -64,6 +70,11 @@ class ReadOptions:
     kind: LabelKind | None = None
     kind_why: str = "--kind says so"
     ignore_index: int | None = None
+    ignored: frozenset[int] = frozenset()
+    class_names: Mapping[int, str] | None = None
+    class_colors: Mapping[tuple[int, int, int], int] | None = None
+    things: frozenset[int] | None = None
+    label_divisor: int = 1000
     image_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     size_of: Callable[[str], tuple[int, int] | None] | None = None
     coco_names: Mapping[int, str] = field(default_factory=dict)
@@ -74,12 +85,14 @@ class Source(ABC):
 
     Attributes:
         format: the format's name.
-        kind: what it holds: binary masks, semantic classes or instances.
+        kind: what it holds: binary masks, semantic classes, instances or panoptic segments.
         description: one line for people: what it was taken for, and why.
         failed: image paths that the source itself says could not be segmented.
         certain: False when `kind` is a guess from values that could mean something else as well.
         border: True when it holds the label value 255 and not 254, as a void border around objects.
         single: True when it is one file that holds one image's masks, whatever its name.
+        categories: name by category id of all categories it lists; empty when it lists none.
+        things: the category ids of countable things, the others being stuff; None: not stated.
     """
 
     format: str
@@ -89,6 +102,8 @@ class Source(ABC):
     certain: bool = True
     border: bool = False
     single: bool = False
+    categories: Mapping[int, str] = MappingProxyType({})
+    things: frozenset[int] | None = None
 
     @abstractmethod
     def keys(self) -> Sequence[str]:
@@ -101,6 +116,14 @@ class Source(ABC):
         Raises:
             MaskError: the file is damaged or inconsistent.
         """
+
+    def read_all(self, key: str) -> tuple[Segmentation, ...]:
+        """The masks that each annotator made of one image; one where the format knows only one.
+
+        Raises:
+            MaskError: the file is damaged or inconsistent.
+        """
+        return (self.read(key),)
 
     def __iter__(self) -> Iterator[tuple[str, Segmentation]]:
         """Every (key, segmentation), one image in memory at a time."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import get_args
 
 from segcli.metrics.base import Metric, MetricOptions, Pair, Protocol, Sums
@@ -15,22 +16,43 @@ __all__ = [
     "ALIASES",
     "PROTOCOLS",
     "REGISTRY",
+    "Family",
     "Metric",
     "MetricOptions",
     "Pair",
     "Protocol",
     "Sums",
+    "default_families",
+    "families_of",
     "metrics_for",
 ]
 
 PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
 
-REGISTRY: tuple[tuple[Protocol, Callable[[MetricOptions], Metric]], ...] = (
-    ("binary", lambda _: Overlap()),
-    ("semantic", Semantic),
-    ("instance", CocoAp),
-    ("instance", Matching),
-    ("instance", lambda _: Overlap("foreground.")),
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family of scores under one protocol.
+
+    Attributes:
+        protocol: under which it is measured.
+        name: the word after `--metrics`.
+        make: builds it.
+        default: whether it is measured when nothing is asked for; the costly ones are not.
+    """
+
+    protocol: Protocol
+    name: str
+    make: Callable[[MetricOptions], Metric]
+    default: bool = True
+
+
+REGISTRY: tuple[Family, ...] = (
+    Family("binary", "overlap", lambda _: Overlap()),
+    Family("semantic", "classes", Semantic),
+    Family("instance", "coco", CocoAp),
+    Family("instance", "matching", Matching),
+    Family("instance", "foreground", lambda _: Overlap("foreground.")),
 )
 
 ALIASES = {
@@ -41,6 +63,25 @@ ALIASES = {
 """Short names that every benchmark uses in one sense only."""
 
 
-def metrics_for(protocol: Protocol, options: MetricOptions) -> tuple[Metric, ...]:
-    """The metrics of a protocol, in the order they are shown."""
-    return tuple(make(options) for name, make in REGISTRY if name == protocol)
+def families_of(protocol: Protocol) -> tuple[Family, ...]:
+    """All families of a protocol, in the order they are shown."""
+    return tuple(family for family in REGISTRY if family.protocol == protocol)
+
+
+def default_families(protocol: Protocol) -> tuple[str, ...]:
+    """Names of the families that are measured when nothing is asked for."""
+    return tuple(family.name for family in families_of(protocol) if family.default)
+
+
+def metrics_for(
+    protocol: Protocol, options: MetricOptions, families: Collection[str] | None = None
+) -> tuple[Metric, ...]:
+    """The metrics of a protocol, in the order they are shown.
+
+    Args:
+        protocol: what is compared.
+        options: what the metrics need to know.
+        families: names of the families wanted; None: the default ones.
+    """
+    wanted = default_families(protocol) if families is None else families
+    return tuple(f.make(options) for f in families_of(protocol) if f.name in wanted)

@@ -36,7 +36,9 @@ __all__ = [
     "ratio",
 ]
 
-Protocol = Literal["binary", "semantic", "instance"]
+Protocol = Literal[
+    "binary", "semantic", "instance", "panoptic", "proposals", "regions", "points"
+]
 BoolMask = npt.NDArray[np.bool_]
 Row = dict[str, Any]
 
@@ -66,12 +68,14 @@ class Pair:
         index: position in the evaluation, from 0; unique, also across shards.
         pred: the prediction, of the ground truth's size.
         gt: the ground truth.
+        others: further ground truths of the same image, by other annotators.
     """
 
     key: str
     index: int
     pred: Segmentation
     gt: Segmentation
+    others: tuple[Segmentation, ...] = ()
 
     @cached_property
     def counted(self) -> BoolMask | None:
@@ -107,11 +111,20 @@ class MetricOptions:
         class_names: name by class id; values outside it are errors. None: classes are what occurs.
         ignore_index: label value of the ground truth that does not count, or None.
         class_agnostic: take all objects as one class, whatever categories they carry.
+        things: class ids that are countable things, the others being stuff; None: not stated.
+        boundary_ratio: width of a boundary as a share of the image's diagonal.
+        spacing: distance between neighbouring rows and between neighbouring columns, in the unit
+            that distances are wanted in; (1, 1) is pixels.
+        tolerances: distances, in the same unit, within which a surface counts as found.
     """
 
     class_names: Mapping[int, str] | None = None
     ignore_index: int | None = None
     class_agnostic: bool = False
+    things: frozenset[int] | None = None
+    boundary_ratio: float = 0.02
+    spacing: tuple[float, float] = (1.0, 1.0)
+    tolerances: tuple[float, ...] = (1.0, 2.0)
 
 
 class Sums(ABC):

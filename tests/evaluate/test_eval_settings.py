@@ -46,7 +46,7 @@ def test_a_kind_of_one_side_wins_over_that_of_both():
     config = EvalConfig(kind="semantic", gt_kind="binary")
     assert (kind_from(config, "pred"), kind_from(config, "gt")) == ("semantic", "binary")
     with pytest.raises(ConfigError, match="--gt-kind"):
-        kind_from(EvalConfig(gt_kind="panoptic"), "gt")
+        kind_from(EvalConfig(gt_kind="stuff"), "gt")
 
 
 CLASS_FILES = {

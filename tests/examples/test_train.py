@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+SHIPPED = Path(__file__).resolve().parents[2] / "segcli" / "models" / "weights" / "tiny"
+
 
 @pytest.fixture
 def sources(scene_folder: Path) -> list[Any]:
@@ -19,12 +21,13 @@ def sources(scene_folder: Path) -> list[Any]:
     return [folder_source("own", folders, (1.0, 1.0), True, False, (0.5, 1.3))]
 
 
-def small_run() -> Any:
+def small_run(**changes: Any) -> Any:
     """A run at 64 pixels without ImageNet weights, its budget four pictures."""
     from train import Plan, Run
 
-    plan = Plan(pictures=4, seed=3, frozen=0.4, full=0.9, batch=1, prompts=3, image_size=64)
-    return Run(plan, pretrained=False)
+    plan = {"pictures": 4, "seed": 3, "frozen": 0.4, "full": 0.9, "batch": 1, "prompts": 3,
+            "image_size": 64}  # fmt: skip
+    return Run(Plan(**(plan | changes)), pretrained=False)
 
 
 def test_resuming_gives_the_same_continuation(sources: list[Any], tmp_path: Path) -> None:
@@ -115,3 +118,94 @@ def test_the_point_lies_on_the_mask_asked_for(sources: list[Any]) -> None:
         for i in np.flatnonzero(~sample.empty & (sample.labels[:, 0] == POSITIVE)):
             x, y = sample.coordinates[i, 0].astype(int)
             assert sample.targets[i, 0, y // 2, x // 2] > 0
+
+
+def test_a_warm_start_gives_the_output_of_the_shipped_model() -> None:
+    """A run started from the bundled model answers points and boxes as its stock forward does."""
+    from model import ABSENT, BOX_END, BOX_START, NOT_A_POINT, POSITIVE
+    from transformers import EdgeTamModel
+
+    run = small_run(image_size=512, warm=True)
+    run.load_weights(SHIPPED)
+    run.trainee.gelu = "none"
+    shipped = EdgeTamModel.from_pretrained(SHIPPED).eval()
+    generator = torch.Generator().manual_seed(4)
+    images = torch.randn(1, 3, 512, 512, generator=generator)
+    points = torch.tensor([[100.0, 200.0], [401.0, 33.0]])
+    boxes = torch.tensor([[20.0, 30.0, 180.0, 90.0], [300.0, 310.0, 333.0, 350.0]])
+    coordinates = torch.zeros(1, 4, 3, 2)
+    coordinates[0, :2, 0], coordinates[0, 2:, :2] = points, boxes.reshape(2, 2, 2)
+    labels = torch.tensor(
+        [[POSITIVE, NOT_A_POINT, ABSENT]] * 2 + [[BOX_START, BOX_END, NOT_A_POINT]] * 2
+    )
+    with torch.inference_mode():
+        encoded = run.trainee.encode(images, grad=False)
+        logits, iou = run.trainee.decode(encoded, torch.zeros(1, 2), coordinates, labels[None])
+        by_point = shipped(pixel_values=images, input_points=points[None, :, None])
+        by_box = shipped(pixel_values=images, input_boxes=boxes[None])
+    for found, stock in ((slice(0, 2), by_point), (slice(2, 4), by_box)):
+        torch.testing.assert_close(logits[:, found, 1:], stock.pred_masks, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(iou[:, found, 1:], stock.iou_scores, rtol=1e-3, atol=1e-3)
+    for name, value in shipped.state_dict().items():
+        assert torch.equal(run.average[name], value), name
+
+
+def test_a_warm_start_for_another_size_is_refused() -> None:
+    """Weights for 512 pixels do not start a run for 64: positions would mean something else."""
+    with pytest.raises(ValueError, match="is for 512 pixels"):
+        small_run().load_weights(SHIPPED)
+
+
+def test_a_warm_start_is_not_treated_as_a_fresh_one(
+    sources: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Class balancing is for masks that are still empty: a warm start has it at weight 0."""
+    import train
+
+    weights, loss = [], train.prompt_loss
+
+    def spy(*arguments: Any) -> Any:
+        weights.append(arguments[-1])
+        return loss(*arguments)
+
+    monkeypatch.setattr(train, "prompt_loss", spy)
+    small_run().train_step(sources)
+    small_run(warm=True).train_step(sources)
+    assert weights == [1.0, 0.0]
+
+
+def test_pictures_held_out_are_not_learnt_from(scene_folder: Path) -> None:
+    """The name alone decides what is held out, one picture in N, and a source leaves it out."""
+    from data import folder_source, held_out, pair_files
+
+    names = [Path(f"a/{i:04}.png") for i in range(4000)]
+    assert sum(held_out(n, 8) for n in names) == pytest.approx(500, abs=80)
+    assert held_out(names[0], 3) == held_out(Path("elsewhere") / names[0].name, 3)
+    assert not any(held_out(n, 0) for n in names)
+    folders = (scene_folder / "images", scene_folder / "labels")
+    pairs = pair_files(*folders)
+    every = next(n for n in range(2, 99) if sum(held_out(p, n) for p, _ in pairs) == 1)
+    source = folder_source("own", folders, (1, 1), True, False, (0.5, 1.3), hold_out=every)
+    assert source.count == 1
+    with pytest.raises(FileNotFoundError, match="all pictures are held out"):
+        folder_source("own", folders, (1, 1), True, False, (0.5, 1.3), hold_out=1)
+
+
+@pytest.mark.parametrize(("power", "share"), [(0.0, 0.5), (1.0, 0.1)])
+def test_small_objects_are_asked_for_as_the_source_says(power: float, share: float) -> None:
+    """At power 0 a small object is drawn as often as one nine times larger, at 1 by its area."""
+    from data import Source, draw_sample
+    from scenes import Scene
+
+    objects = np.zeros((64, 64), np.uint16)
+    objects[4:12, 4:12], objects[30:54, 30:54] = 1, 2
+    scene = Scene(np.zeros((64, 64, 3), np.uint8), objects, objects)
+    source = Source("two", 1, 1, 1, lambda _: scene, False, (1, 1), False, power)
+    rng = np.random.default_rng(0)
+    small = total = 0
+    while total < 600:
+        sample = draw_sample(rng, [source], 64, 64, 8)
+        if len(np.unique(sample.objects)) == 3:
+            areas = sample.targets[:, 0].sum((1, 2))
+            small, total = small + int((areas < areas.max() / 3).sum()), total + 8
+    assert small / total == pytest.approx(share, abs=0.06)

@@ -1,0 +1,251 @@
+"""Options of the commands that score."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "Annotators",
+    "BoundaryRatio",
+    "ClassAgnostic",
+    "ClassNames",
+    "GtFormat",
+    "GtKind",
+    "IgnoreIndex",
+    "Intervals",
+    "Kind",
+    "LabelDivisor",
+    "Match",
+    "Metrics",
+    "Missing",
+    "PairsFile",
+    "PredFormat",
+    "PredKind",
+    "ProtocolName",
+    "ReduceZeroLabel",
+    "Resamples",
+    "ResizePred",
+    "Seed",
+    "Spacing",
+    "Tolerance",
+    "Workers",
+]
+
+_WHAT = "What is compared"
+_RULES = "Rules of the scores"
+_PAIRS = "Pairs"
+_OUT = "Results"
+
+ProtocolName = Annotated[
+    str | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="binary, semantic, instance, panoptic, proposals, regions or points. "
+        "[default: what the ground truth holds]",
+        rich_help_panel=_WHAT,
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="FAMILIES",
+        help="Families of scores, comma-separated, or all. binary: overlap, boundary, distance; "
+        "semantic: classes, boundary; instance: coco, matching, foreground, boundary. "
+        "[default: all but the costly boundary and distance; those that a gate names are added]",
+        rich_help_panel=_WHAT,
+    ),
+]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--kind",
+        metavar="KIND",
+        help="What label values mean on both sides: binary, semantic, instance or panoptic.",
+        rich_help_panel=_WHAT,
+    ),
+]
+PredKind = Annotated[
+    str | None,
+    typer.Option(
+        "--pred-kind", metavar="KIND", help="The same, predictions.", rich_help_panel=_WHAT
+    ),
+]
+GtKind = Annotated[
+    str | None,
+    typer.Option(
+        "--gt-kind", metavar="KIND", help="The same, ground truth.", rich_help_panel=_WHAT
+    ),
+]
+PredFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--pred-format",
+        metavar="NAME",
+        help="Format of the predictions. [default: told by content]",
+        rich_help_panel=_WHAT,
+    ),
+]
+GtFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--gt-format",
+        metavar="NAME",
+        help="Format of the ground truth. [default: told by content]",
+        rich_help_panel=_WHAT,
+    ),
+]
+Annotators = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--annotator",
+        metavar="GT",
+        help="Ground truth by one more annotator of the same pictures (regions); repeatable.",
+        rich_help_panel=_WHAT,
+    ),
+]
+IgnoreIndex = Annotated[
+    int | None,
+    typer.Option(
+        "--ignore-index",
+        metavar="N",
+        help="Label value of the ground truth that does not count.",
+        rich_help_panel=_RULES,
+    ),
+]
+ReduceZeroLabel = Annotated[
+    bool | None,
+    typer.Option(
+        "--reduce-zero-label/--keep-zero-label",
+        help="0 of the ground truth is void, and its class N is the predictions' N - 1 (ADE20K).",
+        rich_help_panel=_RULES,
+    ),
+]
+LabelDivisor = Annotated[
+    int | None,
+    typer.Option(
+        "--label-divisor",
+        metavar="N",
+        help="Panoptic label maps: value = class x N + object. [default: 1000]",
+        rich_help_panel=_RULES,
+    ),
+]
+ClassNames = Annotated[
+    str | None,
+    typer.Option(
+        "--class-names",
+        metavar="FILE|NAME",
+        help="Class list: cityscapes, ade20k, voc …, a TOML or JSON file, or one name a line "
+        "from id 0; other values are errors. Its colours decode colour-coded maps.",
+        rich_help_panel=_RULES,
+    ),
+]
+ClassAgnostic = Annotated[
+    bool | None,
+    typer.Option(
+        "--class-agnostic/--per-class",
+        help="COCO AP over all objects as one class. [default: per class where both have some]",
+        rich_help_panel=_RULES,
+    ),
+]
+BoundaryRatio = Annotated[
+    float | None,
+    typer.Option(
+        "--boundary-ratio",
+        metavar="X",
+        help="Width of boundaries in boundary IoU and AP, as a share of the diagonal. "
+        "[default: 0.02]",
+        rich_help_panel=_RULES,
+    ),
+]
+Spacing = Annotated[
+    str | None,
+    typer.Option(
+        "--spacing",
+        metavar="Y[,X]",
+        help="Distance between rows (and columns), for distances in that unit. "
+        "[default: 1, pixels]",
+        rich_help_panel=_RULES,
+    ),
+]
+Tolerance = Annotated[
+    str | None,
+    typer.Option(
+        "--tolerance",
+        metavar="D[,D…]",
+        help="Distances at which NSD counts a surface as found. [default: 1,2]",
+        rich_help_panel=_RULES,
+    ),
+]
+Match = Annotated[
+    str | None,
+    typer.Option(
+        "--match",
+        metavar="REGEX",
+        help="Pair the paths in which the one group is equal. [default: by stem]",
+        rich_help_panel=_PAIRS,
+    ),
+]
+PairsFile = Annotated[
+    str | None,
+    typer.Option(
+        "--pairs",
+        metavar="FILE",
+        help="Pair what a list says: CSV or TSV with the columns pred and gt, or NDJSON.",
+        rich_help_panel=_PAIRS,
+    ),
+]
+Missing = Annotated[
+    str | None,
+    typer.Option(
+        "--missing",
+        metavar="POLICY",
+        help="Unmatched files: error (exit 3), skip, or empty (a missing prediction is an "
+        "empty one). [default: error]",
+        rich_help_panel=_PAIRS,
+    ),
+]
+ResizePred = Annotated[
+    str | None,
+    typer.Option(
+        "--resize-pred",
+        metavar="METHOD",
+        help="Fit predictions of another size: none (an error) or nearest. [default: none]",
+        rich_help_panel=_PAIRS,
+    ),
+]
+Intervals = Annotated[
+    bool | None,
+    typer.Option(
+        "--ci/--no-ci",
+        help="95 % bootstrap confidence intervals over images.",
+        rich_help_panel=_OUT,
+    ),
+]
+Resamples = Annotated[
+    int | None,
+    typer.Option(
+        "--resamples",
+        metavar="N",
+        help="Resamples behind the intervals. [default: 1000]",
+        rich_help_panel=_OUT,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", metavar="N", help="Seed of the resampling. [default: 0]", rich_help_panel=_OUT
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Files read at once. [default: processors, at most 8]",
+        rich_help_panel=_OUT,
+    ),
+]

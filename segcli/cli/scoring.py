@@ -1,0 +1,85 @@
+"""From the words of a command to two opened sides and checked settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from segcli.evaluate import EvalConfig, EvalSettings
+    from segcli.formats import Source
+    from segcli.metrics import Protocol
+
+__all__ = ["Scoring", "eval_config", "open_scoring"]
+
+_LISTS = ("fail_under", "fail_over", "max_drop", "annotator")
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """An evaluation, ready to run.
+
+    Attributes:
+        settings: their families are the ones that will be measured.
+        sources: predictions and ground truth.
+        protocol: what will be compared.
+    """
+
+    settings: EvalSettings
+    sources: tuple[Source, Source]
+    protocol: Protocol
+
+
+def eval_config(given: Mapping[str, Any]) -> EvalConfig:
+    """The settings of scoring in effect.
+
+    Args:
+        given: a command's parameters by name; those that are no setting of `eval` are left aside.
+
+    Raises:
+        ConfigError: a setting is unknown or of the wrong type.
+    """
+    from segcli.config import Layers, resolve  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.evaluate import EvalConfig  # noqa: PLC0415
+
+    flags = {f.name: given[f.name] for f in fields(EvalConfig) if f.name in given}
+    for name in _LISTS:
+        flags[name] = tuple(flags[name]) if flags.get(name) else None
+    return resolve("eval", EvalConfig, Layers(flags, given["config"], given.get("preset"))).settings
+
+
+def open_scoring(config: EvalConfig, pred: str, gt: str) -> Scoring:
+    """Open both sides and settle what is measured.
+
+    Args:
+        config: the settings in effect.
+        pred: path of the predictions; of the pictures, where a model is prompted.
+        gt: path of the ground truth.
+
+    Raises:
+        UsageError: a side cannot be opened, or cannot be scored so.
+    """
+    from segcli.evaluate import (  # noqa: PLC0415 (`--version` must stay quick)
+        Side,
+        choose_families,
+        choose_protocol,
+        gated_names,
+        open_sides,
+        settings_from,
+    )
+    from segcli.evaluate.settings import kind_from  # noqa: PLC0415
+
+    settings = settings_from(config)
+    preds = Side(pred, _told(config.pred_format), kind_from(config, "pred"))
+    truths = Side(gt, _told(config.gt_format), kind_from(config, "gt"))
+    sources = open_sides(preds, truths, settings.ignore_index, settings.match)
+    protocol, _ = choose_protocol(*sources, settings.protocol)
+    needed = gated_names((*config.fail_under, *config.fail_over, *config.max_drop))
+    options = settings.metric_options
+    families = choose_families(protocol, settings.families, options, needed)
+    return Scoring(replace(settings, families=families), sources, protocol)
+
+
+def _told(word: str) -> str | None:
+    return None if word == "auto" else word

@@ -1,0 +1,56 @@
+"""One side of a pair as the protocol looks at it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from segcli.errors import PairError
+from segcli.evaluate.settings import EvalSettings
+from segcli.masks.rle import decode, encode
+from segcli.records import LabelMap, Segmentation
+
+__all__ = ["view"]
+
+
+def view(side: Segmentation, settings: EvalSettings, *, truth: bool = True) -> Segmentation:
+    """The prediction or ground truth of one image as it is scored.
+
+    Args:
+        side: as it was read.
+        settings: their protocol is the one that is measured.
+        truth: whether this is the ground truth: predictions never hold the shifted zero label.
+
+    Raises:
+        PairError: the zero label is to be reduced, and this is no class map.
+    """
+    if truth and settings.reduce_zero_label:
+        side = _reduced(side)
+    if settings.protocol == "instance" and side.labels and side.labels.kind == "panoptic":
+        side = _things(side)
+    return side
+
+
+def _things(side: Segmentation) -> Segmentation:
+    """A panoptic map's countable objects; without a list of things, all of its segments."""
+    things = side.things
+    kept = tuple(s for s in side.segments if things is None or s.category in things)
+    names = {k: v for k, v in side.categories.items() if things is None or k in things}
+    return replace(side, labels=None, segments=kept, categories=names)
+
+
+def _reduced(side: Segmentation) -> Segmentation:
+    labels = side.labels
+    if labels is None or labels.kind != "semantic":
+        raise PairError(
+            f"{side.image.source or side.image.key}: has no zero label to reduce",
+            why="only class maps number their classes from 1 with 0 for everything unlabelled",
+            fix="leave --reduce-zero-label out",
+        )
+    void = labels.values == 0
+    values = np.where(void, 0, labels.values.astype(np.int32) - 1)
+    if side.ignore is not None:
+        void = void | decode(side.ignore)
+    ignore = encode(void) if void.any() else None
+    return replace(side, labels=LabelMap(values, labels.kind), ignore=ignore)
