@@ -103,7 +103,13 @@ def _found(section: str, layers: Layers, known: set[str]) -> list[tuple[str, dic
                 why=f"presets: {', '.join(preset_names())}",
                 fix=closest(layers.preset, preset_names()),
             )
-        found.append((f"preset {layers.preset}", _from_file(path, section, known)))
+        settings = _from_file(path, section, known)
+        if not settings:
+            raise ConfigError(
+                f"preset '{layers.preset}' has no settings for {section}",
+                fix=f"segcli config show {section} --preset NAME shows what one sets",
+            )
+        found.append((f"preset {layers.preset}", settings))
     if layers.config_file is not None:
         path = Path(layers.config_file)
         found.append((layers.config_file, _from_file(path, section, known)))

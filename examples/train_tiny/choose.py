@@ -1,6 +1,7 @@
 """Choose the thresholds of segment-everything on labelled TRAINING pictures.
 
-Every combination of a small grid is scored by pooled F1 at IoU 0.5. The best ones are printed, to
+Every combination of a small grid is scored by pooled F1 at IoU 0.5, best on pictures that were held
+out, where predicted IoU is what it will be on new ones. The best ones are printed, to
 be written into the model directory's segcli.json by hand.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import IMAGE_SUFFIXES, pair_files, read_picture
+from data import IMAGE_SUFFIXES, held_out, pair_files, read_picture
 from measure import (
     Everything,
     Generate,
@@ -66,12 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=Path, default=data / "images", help=str(IMAGE_SUFFIXES))
     parser.add_argument("--labels", type=Path, default=data / "labels")
     parser.add_argument("--pictures", type=int, default=40, help="spread over the folder")
+    parser.add_argument("--hold-out", type=int, default=0,
+                        help="only pictures that train.py --hold-out left out")  # fmt: skip
     parser.add_argument("--points-per-side", type=int, default=32)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     _MODELS.append(Trainee(EdgeTamModel.from_pretrained(options.model).eval()))
     pairs = pair_files(options.images, options.labels)
+    if options.hold_out:
+        pairs = [pair for pair in pairs if held_out(pair[0], options.hold_out)]
     pairs = pairs[:: max(1, len(pairs) // options.pictures)][: options.pictures]
     totals = [Everything() for _ in SETTINGS]
     with multiprocessing.get_context("fork").Pool(options.workers) as pool:

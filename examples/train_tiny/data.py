@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,8 @@ class Source:
         complete: whether a pixel of label 0 is known to lie on no object.
         scale: smallest and largest side of the picture on the canvas, as a share of the canvas.
         recolour: whether colours may be changed at will (microscopy) or only mildly.
+        area_power: objects are drawn in proportion to their area to this power; 0 counts a small
+            object as much as a large one, as a mean over objects does.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Source:
     complete: bool
     scale: tuple[float, float]
     recolour: bool
+    area_power: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -109,14 +113,31 @@ def read_picture(image: Path, labels: Path) -> Scene:
     return Scene(pixels, objects, objects)
 
 
+def held_out(path: Path, every: int) -> bool:
+    """Whether a picture is one of about every `every` that no mask is learnt from (0 = none).
+
+    The name decides, so that the trainer and whatever measures or calibrates agree.
+    """
+    return bool(every) and int(sha256(path.stem.encode()).hexdigest(), 16) % every == 0
+
+
 def folder_source(
     name: str, folders: tuple[Path, Path], shares: tuple[float, float], complete: bool,
-    recolour: bool, scale: tuple[float, float],
+    recolour: bool, scale: tuple[float, float], area_power: float = 0.4, hold_out: int = 0,
 ) -> Source:  # fmt: skip
-    """Source of the pictures of a folder and its folder of label maps, read into memory."""
-    pictures = [read_picture(*pair) for pair in pair_files(*folders)]
+    """Source of the pictures of a folder and its folder of label maps, read into memory.
+
+    Pictures that `held_out` names are left out.
+
+    Raises:
+        FileNotFoundError: see `pair_files`; also if every picture is held out.
+    """
+    pairs = [pair for pair in pair_files(*folders) if not held_out(pair[0], hold_out)]
+    if not pairs:
+        raise FileNotFoundError(f"{folders[0]}: all pictures are held out (--hold-out {hold_out})")
+    pictures = [read_picture(*pair) for pair in pairs]
     load = pictures.__getitem__
-    return Source(name, *shares, len(pictures), load, complete, scale, recolour)
+    return Source(name, *shares, len(pictures), load, complete, scale, recolour, area_power)
 
 
 def scene_source(
@@ -158,7 +179,7 @@ def draw_sample(
     image = recolour(rng, image) if source.recolour else adjust(rng, image)
     steps = (canvas - window) // 16
     offset = 16 * rng.integers(0, steps + 1, 2).astype(np.float32)
-    drawn = [_prompt(rng, objects, parts, areas, source.complete) for _ in range(prompts)]
+    drawn = [_prompt(rng, objects, parts, areas, source) for _ in range(prompts)]
     coordinates, labels, targets, empty = (np.stack(x) for x in zip(*drawn, strict=True))
     return Sample(image, objects, offset, coordinates, labels, targets, empty)
 
@@ -223,7 +244,9 @@ def adjust(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uin
 
 
 def recolour(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Strong changes: exposure, gamma, inversion, channel mixing, blur, noise."""
+    """Strong changes: exposure, gamma, inversion, channel mixing, blur, noise; or none at all."""
+    if rng.random() < 0.25:
+        return image
     x = image.astype(np.float32) / 255
     if rng.random() < 0.6:
         # Stretched or dimmed towards what another exposure of the same slide would give.
@@ -273,16 +296,16 @@ def _prompt(
     objects: NDArray[np.uint16],
     parts: NDArray[np.uint16],
     areas: NDArray[np.int64],
-    complete: bool,
+    source: Source,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32], np.bool_]:
     coordinates = np.zeros((SLOTS, 2), np.float32)
     labels = np.array([POSITIVE, NOT_A_POINT, ABSENT], np.int64)
-    if complete and rng.random() < 0.14 and (objects == 0).any():
+    if source.complete and rng.random() < 0.12 and (objects == 0).any():
         coordinates[0] = _pixel(rng, objects == 0)[::-1]
         nothing = np.zeros((2, *(n // TARGET_STRIDE for n in objects.shape)), np.float32)
         return coordinates, labels, nothing, np.True_
-    weight = np.where(areas >= SMALLEST_AREA, areas, 0) ** 0.4
-    weight[0] = 0
+    weight = np.where(areas >= SMALLEST_AREA, areas.clip(1), 0.0)
+    weight[weight > 0] **= source.area_power
     whole = objects == rng.choice(len(areas), p=weight / weight.sum())
     asked = other = whole
     point = central_point(whole) if rng.random() < 0.55 else _pixel(rng, whole)
@@ -293,11 +316,11 @@ def _prompt(
             point = central_point(part)
     coordinates[0] = point[::-1]
     draw = rng.random()
-    if draw < 0.4:
+    if draw < 0.55:
         coordinates[:2] = _box(rng, asked)
         labels[:] = BOX_START, BOX_END, NOT_A_POINT
         other = asked
-    if 0.4 <= draw < 0.48:
+    if 0.55 <= draw < 0.6:
         outside = ~asked
         second = rng.random() < 0.5 and outside.any()
         coordinates[1] = _pixel(rng, outside if second else asked)[::-1]
@@ -307,11 +330,11 @@ def _prompt(
 
 
 def _box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Corners xy of the mask's half-open box, in half of the cases moved by up to 8 %."""
+    """Corners xy of the mask's half-open box, in a third of the cases moved by up to 6 %."""
     rows, columns = (np.nonzero(mask.any(axis))[0] for axis in (1, 0))
     box = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]], np.float32)
     sides = box[1] - box[0]
-    loose = rng.uniform(-0.08, 0.08, (2, 2)) * sides * (rng.random() < 0.5)
+    loose = rng.uniform(-0.06, 0.06, (2, 2)) * sides * (rng.random() < 0.33)
     return np.clip(box + loose, 0, mask.shape[0]).astype(np.float32)
 
 

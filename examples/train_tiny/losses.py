@@ -8,6 +8,8 @@ from torch.nn import functional
 
 # Assignments of the three multimask outputs to (mask asked for, other mask holding the point).
 ASSIGNMENTS = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))
+# Weight of the term that draws all three outputs to the mask asked for.
+RELAXED, RELAXED_CERTAIN = 0.05, 0.4
 
 
 def mask_loss(logits: Tensor, target: Tensor, balance: float) -> Tensor:
@@ -61,18 +63,26 @@ def true_iou(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def prompt_loss(
-    logits: Tensor, iou: Tensor, targets: Tensor, empty: Tensor, balance: float
+    logits: Tensor,
+    iou: Tensor,
+    targets: Tensor,
+    empty: Tensor,
+    certain: Tensor,
+    balance: float,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss of all prompts of a batch.
 
     The three multimask outputs are assigned to the two right masks in the cheapest way; the single
     mask answers the mask asked for. Prompts on background teach only that predicted IoU is 0.
+    Masks are compared after enlargement to the targets' size, as they are where they are used:
+    a small object covers few of the model's own mask pixels.
 
     Args:
         logits: (B, P, 4, H, W), single mask first.
         iou: (B, P, 4) predicted IoU.
         targets: (B, P, 2, 2H, 2W) float32 in 0..1.
         empty: (B, P) bool, prompts on background.
+        certain: (B, P) bool, prompts that name exactly one mask (boxes): all outputs should be it.
         balance: see `mask_loss`.
 
     Returns:
@@ -84,17 +94,21 @@ def prompt_loss(
     calibration = 0.5 * error.abs().mean() + error.square().mean()
     keep = ~empty
     coarse = functional.avg_pool2d(targets[keep], 2).flatten(-2)
-    flat = logits[keep].flatten(-2)
-    chosen = _assign(flat[:, 1:].detach(), coarse)
-    rows = torch.arange(len(flat))[:, None]
-    picked = flat[:, 1:][rows, chosen]
-    single_target = (coarse[:, :1] - coarse[:, 1:]).abs().amax((1, 2)) == 0
-    per_mask = mask_loss(picked, coarse, balance)
-    second = (~single_target).float()
-    multi = (per_mask[:, 0] + second * per_mask[:, 1]) / (1 + second)
-    single = mask_loss(flat[:, 0], coarse[:, 0], balance)
-    relaxed = dice_loss(flat[:, 1:].sigmoid(), coarse[:, :1]).mean(-1)
-    loss = (multi + 0.5 * single + 0.05 * relaxed).mean() + 2 * calibration
+    kept, right = logits[keep], targets[keep]
+    flat = kept[:, 1:].flatten(-2)
+    chosen = _assign(flat.detach(), coarse)
+    rows = torch.arange(len(kept))
+    two = (coarse[:, 0] - coarse[:, 1]).abs().amax(-1) > 0
+    single = mask_loss(_enlarge(kept[:, 0], right), right[:, 0].flatten(-2), balance)
+    first = kept[rows, 1 + chosen[:, 0]]
+    multi = mask_loss(_enlarge(first, right), right[:, 0].flatten(-2), balance)
+    if two.any():
+        second = kept[rows[two], 1 + chosen[two, 1]]
+        part = mask_loss(_enlarge(second, right), right[two, 1].flatten(-2), balance)
+        multi = multi.index_put((rows[two],), (multi[two] + part) / 2)
+    relaxed = dice_loss(flat.sigmoid(), coarse[:, :1]).mean(-1)
+    relaxed = relaxed * torch.where(certain[keep], RELAXED_CERTAIN, RELAXED)
+    loss = (multi + 0.5 * single + relaxed).mean() + 2 * calibration
     best = measured[keep]
     log = {
         "loss": loss,
@@ -104,6 +118,13 @@ def prompt_loss(
         "iou_error": (iou - measured).abs().mean(),
     }
     return loss, {k: v.detach() for k, v in log.items()}
+
+
+def _enlarge(logits: Tensor, like: Tensor) -> Tensor:
+    """(N, H, W) logits at the size of `like` (..., H', W'), flattened to (N, H' x W')."""
+    size = like.shape[-2:]
+    big = functional.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)
+    return big.flatten(1)
 
 
 @torch.no_grad()

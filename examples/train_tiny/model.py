@@ -26,7 +26,7 @@ WIDTH = 128
 PIXEL_MEAN = 127 / 255
 PIXEL_STD = 128 / 255
 FEATURE_STAGES = (1, 2, 4, 6)
-FIRST_TRAINED_STAGE = 3
+FIRST_TRAINED_STAGE = 1
 
 # Labels of prompt coordinates, as transformers has them.
 NEGATIVE, POSITIVE, BOX_START, BOX_END, NOT_A_POINT, ABSENT = 0, 1, 2, 3, -1, -10

@@ -24,6 +24,7 @@ import torch.multiprocessing as mp
 from data import Sample, Source, draw_sample, folder_source, scene_source
 from losses import affinity_loss, prompt_loss
 from model import (
+    BOX_START,
     FIRST_TRAINED_STAGE,
     IMAGE_SIZE,
     PIXEL_MEAN,
@@ -43,6 +44,7 @@ SCENE_SEED = 1_000_000
 SCENE_SIDE = 320
 WINDOW = 256
 EMA = 0.998
+AFFINITY_ALONE = 200
 # Of windows and of whole pictures.
 PHOTO_SHARES = {"panoptic": (0.04, 0.1), "instances": (0.05, 0.1), "one_object": (0.05, 0.1)}
 
@@ -56,11 +58,15 @@ class Plan:
         pictures: number of windows and pictures; 0 if `minutes` counts.
         seed: of every random draw.
         frozen: progress at which the backbone starts to learn.
-        full: progress from which on all pictures are whole ones; before, every other step has
-            whole pictures once the backbone learns, as windows cannot hold large objects.
+        full: progress from which on all pictures are whole ones; before, some steps have whole
+            pictures once the backbone learns, as windows cannot hold large objects.
+        whole_every: before `full`, every so many steps have whole pictures.
         rate: peak learning rate; the backbone learns at `backbone_rate` times it.
         batch: windows per step and worker.
         prompts: prompts per window.
+        image_size: side of the canvas in pixels.
+        warm: whether the run starts from weights that segment already: no class balancing, and
+            the new affinity head learns for itself before its gradient reaches the features.
     """
 
     minutes: float = 0.0
@@ -73,6 +79,8 @@ class Plan:
     batch: int = 4
     prompts: int = 12
     image_size: int = IMAGE_SIZE
+    whole_every: int = 2
+    warm: bool = False
 
 
 class Run:
@@ -145,7 +153,7 @@ class Run:
         plan, progress = self.plan, self.progress
         deep = progress >= plan.frozen
         last = progress >= plan.full
-        whole = last or (deep and self.step % 2 == 1)
+        whole = last or (deep and self.step % plan.whole_every == 1)
         window = plan.image_size if whole else min(WINDOW, plan.image_size)
         count = max(1, plan.batch // 2) if whole else plan.batch
         rng = np.random.default_rng((plan.seed, self.step, self.rank))
@@ -187,11 +195,14 @@ class Run:
         logits, iou = self.trainee.decode(
             encoded, stack["offset"], stack["coordinates"], stack["labels"]
         )
-        early = max(0.0, 1 - self.progress / 0.15)
-        loss, log = prompt_loss(logits, iou, stack["targets"], stack["empty"], balance=early)
+        early = 0.0 if self.plan.warm else max(0.0, 1 - self.progress / 0.15)
+        certain = stack["labels"][..., 0] == BOX_START
+        loss, log = prompt_loss(logits, iou, stack["targets"], stack["empty"], certain, early)
         objects = np.stack([s.objects[::4, ::4].astype(np.int64) for s in samples])
         generator = torch.Generator().manual_seed(self.step * self.world + self.rank)
-        pairs = affinity_loss(self.affinity(encoded[3]), torch.from_numpy(objects), generator)
+        fresh = self.plan.warm and self.step < AFFINITY_ALONE
+        pyramid = encoded[3].detach() if fresh else encoded[3]
+        pairs = affinity_loss(self.affinity(pyramid), torch.from_numpy(objects), generator)
         log["affinity"] = pairs.detach()
         return loss + 0.3 * pairs, log
 
@@ -230,14 +241,32 @@ class Run:
         torch.save(state, temporary)
         temporary.replace(path)
 
-    def load(self, path: Path, weights_only: bool = False) -> None:
-        """Continue from a checkpoint, or start anew from its averaged weights only."""
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if weights_only:
-            self.trainee.model.load_state_dict(state["average"])
-            self.average = {k: v.clone() for k, v in state["average"].items()}
+    def load_weights(self, path: Path) -> None:
+        """Start anew from the averaged weights of a checkpoint, or from a model directory.
+
+        Args:
+            path: file written by `save`, or `save_pretrained` directory of this architecture,
+                which has no affinity head: the new one stays.
+
+        Raises:
+            ValueError: the directory's model is for another image size.
+        """
+        if path.is_dir():
+            model = EdgeTamModel.from_pretrained(path)
+            size = int(model.config.prompt_encoder_config.image_size)
+            if size != self.plan.image_size:
+                raise ValueError(f"{path} is for {size} pixels, this run {self.plan.image_size}")
+            weights = model.state_dict()
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            weights = state["average"]
             self.affinity.load_state_dict(state["affinity"])
-            return
+        self.trainee.model.load_state_dict(weights)
+        self.average = {k: v.clone() for k, v in self.trainee.model.state_dict().items()}
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint."""
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         self.trainee.model.load_state_dict(state["model"])
         self.average = state["average"]
         self.affinity.load_state_dict(state["affinity"])
@@ -279,13 +308,17 @@ def find_sources(options: argparse.Namespace) -> list[Source]:
         name = images.parent.name or "own"
         sources.append(
             folder_source(name, (images, labels), shares, options.complete, options.recolour,
-                          (0.5, 1.3))
+                          (0.5, 1.3), 0.3, options.hold_out)
         )  # fmt: skip
     root = options.data
     if root is not None and (root / "nuclei" / "train").is_dir():
         folder = root / "nuclei" / "train"
         folders = (folder / "images", folder / "labels")
-        sources.append(folder_source("nuclei", folders, (0.5, 0.35), True, True, (0.7, 1.3)))
+        sources.append(
+            folder_source(
+                "nuclei", folders, (0.6, 0.45), True, True, (0.7, 1.3), 0.2, options.hold_out
+            )
+        )
     if root is not None and (root / "photos" / "train").is_dir():
         # Most objects of a photograph are larger than a window: they are learnt from whole ones.
         for name, shares in PHOTO_SHARES.items():
@@ -294,7 +327,7 @@ def find_sources(options: argparse.Namespace) -> list[Source]:
             sources.append(folder_source(name, folders, shares, False, False, (0.5, 1.1)))
     if options.scenes:
         cache = draw_scenes(options.scenes, options.workers)
-        shares = (0.36, 0.35) if sources else (1.0, 1.0)
+        shares = (0.26, 0.25) if sources else (1.0, 1.0)
         sources.append(scene_source(shares, options.scenes, SCENE_SEED, SCENE_SIDE, cache))
     if not sources:
         raise SystemExit("error: nothing to train on\nfix: give --images and --labels, or --scenes")
@@ -307,12 +340,12 @@ def work(rank: int, options: argparse.Namespace, plan: Plan, sources: list[Sourc
     if options.workers > 1:
         address = f"file://{(options.out / 'rendezvous').resolve()}"
         dist.init_process_group("gloo", init_method=address, rank=rank, world_size=options.workers)
-    run = Run(plan, rank, options.workers)
+    run = Run(plan, rank, options.workers, pretrained=not options.weights)
     checkpoint = options.out / "checkpoint.pt"
     if checkpoint.is_file() and options.resume:
         run.load(checkpoint)
     elif options.weights:
-        run.load(options.weights, weights_only=True)
+        run.load_weights(options.weights)
     sums: dict[str, float] = {}
     last_log, last_save = run.step, time.monotonic()
     while run.progress < 1:
@@ -349,14 +382,22 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--data", type=Path, default=default_data if default_data.is_dir() else None,
         help="root with nuclei/train and photos/train (default: ../shared/data)")  # fmt: skip
     add("--no-data", dest="data", action="store_const", const=None, help="leave --data out")
+    add("--hold-out", type=int, default=0,
+        help="leave out about one in so many pictures (--images, nuclei/train)")  # fmt: skip
     add("--scenes", type=int, default=1800, help="number of procedural scenes")
     add("--out", type=Path, required=True, help="folder of the checkpoint")
     add("--no-resume", dest="resume", action="store_false", help="ignore a checkpoint in --out")
-    add("--weights", type=Path, help="start from the averaged weights of this checkpoint")
+    add(
+        "--weights",
+        type=Path,
+        help="start from the averaged weights of this checkpoint, or from this model directory",
+    )
     add("--minutes", type=float, default=90.0, help="training time, pauses not counted")
     add("--images-seen", type=int, default=0, help="budget in pictures in place of --minutes")
     add("--frozen", type=float, default=Plan.frozen, help="progress at which the backbone thaws")
     add("--full", type=float, default=Plan.full, help="progress at which whole pictures start")
+    add("--whole-every", type=int, default=Plan.whole_every,
+        help="before --full, every so many steps have whole pictures")  # fmt: skip
     add("--rate", type=float, default=Plan.rate, help="peak learning rate")
     add("--batch", type=int, default=Plan.batch, help="windows per step and worker")
     add("--prompts", type=int, default=Plan.prompts, help="prompts per window")
@@ -382,6 +423,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rate=options.rate,
         batch=options.batch,
         prompts=options.prompts,
+        whole_every=options.whole_every,
+        warm=options.weights is not None,
     )
     sources = find_sources(options)
     if options.workers == 1:

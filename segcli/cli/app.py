@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from segcli import __version__
+from segcli.cli.compare import compare_command
 from segcli.cli.config import config_app
 from segcli.cli.convert import convert_command
 from segcli.cli.doctor import doctor_command
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command("predict")(predict_command)
 app.command("eval")(eval_command)
+app.command("compare")(compare_command)
 app.command("convert")(convert_command)
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")

@@ -9,6 +9,7 @@ import typer
 
 from segcli.cli.options import Debug, Json, NoColor, Quiet, Verbose
 from segcli.cli.output import EXIT_PARTIAL, Output, reporting
+from segcli.errors import UsageError
 
 if TYPE_CHECKING:
     from segcli.formats.convert import Converted
@@ -26,6 +27,31 @@ def convert_command(
     to: Annotated[
         str, typer.Option("--to", metavar="FORMAT", help="The format to write.")
     ] = "labels",
+    source_format: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="FORMAT", help="The format of SRC. [default: told by content]"
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["binary", "semantic", "instance", "panoptic"] | None,
+        typer.Option(
+            metavar="KIND",
+            help="What label values of SRC mean: binary, semantic, instance or panoptic. "
+            "[default: told by content]",
+        ),
+    ] = None,
+    class_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Class list of SRC: names, colours, things; or cityscapes, ade20k, voc.",
+        ),
+    ] = None,
+    ignore_index: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Label value of SRC that is void."),
+    ] = None,
     overlap: Annotated[
         Literal["score", "small-on-top", "large-on-top"],
         typer.Option(
@@ -53,17 +79,36 @@ def convert_command(
 
         segcli convert annotations.json yolo/ --to yolo
 
+        segcli convert colours/ classes/ --to semantic --class-names voc
+
     Exit code 3: some images could not be converted; the others are written.
     """
     del debug
     from segcli.formats import open_source  # noqa: PLC0415 (`--version` must stay quick)
     from segcli.formats.base import ReadOptions  # noqa: PLC0415
+    from segcli.formats.classes import read_class_list, with_classes  # noqa: PLC0415
     from segcli.formats.convert import convert  # noqa: PLC0415
 
     output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
-    reader = open_source(source, ReadOptions())
+    options = ReadOptions(kind=kind, ignore_index=ignore_index)
+    if class_names is not None:
+        options = with_classes(options, read_class_list(class_names))
+    reader = open_source(source, options, source_format)
+    if kind not in (None, reader.kind):
+        raise UsageError(
+            f"{source}: cannot be {kind}: it is of the format {reader.format}",
+            why="only the values of label maps can mean one thing or another",
+            fix="leave --kind out",
+        )
     output.note(reader.description)
-    done = convert(reader, Path(target), to, overlap, overwrite=overwrite)
+    done = convert(
+        reader,
+        Path(target),
+        to,
+        overlap,
+        overwrite=overwrite,
+        class_names=options.class_names,
+    )
     if json:
         output.json(_summary(done, target, to))
     _show(done, target, to, output)

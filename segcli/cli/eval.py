@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segcli.cli import eval_options as options
-from segcli.cli.options import ConfigFile, Debug, Json, NoColor, Quiet, Verbose
+from segcli.cli.options import ConfigFile, Debug, Json, NoColor, Preset, Quiet, Verbose
 from segcli.cli.output import Output, reporting
 
 if TYPE_CHECKING:
@@ -43,14 +43,20 @@ def eval_command(
     gt_kind: options.GtKind = None,
     pred_format: options.PredFormat = None,
     gt_format: options.GtFormat = None,
+    annotator: options.Annotators = None,
     ignore_index: options.IgnoreIndex = None,
     reduce_zero_label: options.ReduceZeroLabel = None,
     class_names: options.ClassNames = None,
+    label_divisor: options.LabelDivisor = None,
     class_agnostic: options.ClassAgnostic = None,
     boundary_ratio: options.BoundaryRatio = None,
     spacing: options.Spacing = None,
     tolerance: options.Tolerance = None,
+    model: options.Model = None,
+    device: options.Device = None,
+    dtype: options.DType = None,
     match: options.Match = None,
+    pairs: options.PairsFile = None,
     missing: options.Missing = None,
     resize_pred: options.ResizePred = None,
     fail_under: Annotated[
@@ -99,6 +105,7 @@ def eval_command(
     quiet: Quiet = False,
     verbose: Verbose = False,
     no_color: NoColor = False,
+    preset: Preset = None,
     config: ConfigFile = None,
     debug: Debug = False,
 ) -> None:
@@ -149,7 +156,8 @@ def _prepare(given: dict[str, Any]) -> _Job:
     _check_files(given)
     config = eval_config(given)
     baseline = read_baseline(config.baseline) if config.baseline else None
-    scoring = open_scoring(config, given["pred"], given["gt"])
+    prompts = {name: given[name] for name in ("model", "device", "dtype") if given[name]}
+    scoring = open_scoring(config, given["pred"], given["gt"], prompts)
     settings = scoring.settings
     names = score_names(scoring.protocol, settings.metric_options, settings.families)
     gates = parse_gates(config.fail_under, config.fail_over, config.max_drop, baseline, names)
@@ -188,7 +196,8 @@ def _check_files(given: dict[str, Any]) -> None:
 
 
 def _run(job: _Job, output: Output) -> Verdict:
-    from segcli.evaluate import decide, evaluate  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.cli.progress import counting  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.evaluate import decide, evaluate  # noqa: PLC0415
     from segcli.report.rows import scores_csv  # noqa: PLC0415
 
     for side, source in zip(("predictions", "ground truth"), job.sources, strict=True):
@@ -197,8 +206,10 @@ def _run(job: _Job, output: Output) -> Verdict:
     with ExitStack() as files:
         writer = _image_writer(job, output, files)
         csv = _writer(job.csv, output, files)
+        advance = files.enter_context(counting("scoring", len(job.sources[1].keys()), output))
 
         def on_image(row: ImageRow) -> None:
+            advance()
             if writer is not None:
                 writer.image(row)
             if output.verbose:

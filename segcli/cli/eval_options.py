@@ -11,6 +11,8 @@ __all__ = [
     "BoundaryRatio",
     "ClassAgnostic",
     "ClassNames",
+    "DType",
+    "Device",
     "GtFormat",
     "GtKind",
     "IgnoreIndex",
@@ -20,6 +22,7 @@ __all__ = [
     "Match",
     "Metrics",
     "Missing",
+    "Model",
     "PairsFile",
     "PredFormat",
     "PredKind",
@@ -36,6 +39,7 @@ __all__ = [
 _WHAT = "What is compared"
 _RULES = "Rules of the scores"
 _PAIRS = "Pairs"
+_POINTS = "Prompting a model (--protocol points; PRED is the pictures)"
 _OUT = "Results"
 
 ProtocolName = Annotated[
@@ -119,7 +123,7 @@ IgnoreIndex = Annotated[
 ReduceZeroLabel = Annotated[
     bool | None,
     typer.Option(
-        "--reduce-zero-label/--keep-zero-label",
+        "--reduce-zero-label",
         help="0 of the ground truth is void, and its class N is the predictions' N - 1 (ADE20K).",
         rich_help_panel=_RULES,
     ),
@@ -180,6 +184,33 @@ Tolerance = Annotated[
         rich_help_panel=_RULES,
     ),
 ]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME",
+        help="Model, as in segcli predict. [default: tiny]",
+        rich_help_panel=_POINTS,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:N or mps. [default: auto]",
+        rich_help_panel=_POINTS,
+    ),
+]
+DType = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="NAME",
+        help="auto, float32, bfloat16 or float16. [default: auto]",
+        rich_help_panel=_POINTS,
+    ),
+]
 Match = Annotated[
     str | None,
     typer.Option(
@@ -220,7 +251,7 @@ ResizePred = Annotated[
 Intervals = Annotated[
     bool | None,
     typer.Option(
-        "--ci/--no-ci",
+        "--ci",
         help="95 % bootstrap confidence intervals over images.",
         rich_help_panel=_OUT,
     ),

@@ -13,7 +13,7 @@ from segcli.cli.output import Output
 if TYPE_CHECKING:
     from segcli.predict.api import Prediction
 
-__all__ = ["progress"]
+__all__ = ["counting", "progress"]
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -35,6 +35,42 @@ def progress(prediction: Prediction, output: Output) -> Iterator[Tell]:
             yield tell
     else:
         yield _lines(prediction, output)
+
+
+@contextmanager
+def counting(what: str, total: int, output: Output) -> Iterator[Callable[[], None]]:
+    """Yield a function that is called once for each image done.
+
+    Args:
+        what: the work, as the bar names it.
+        total: images expected.
+        output: where to draw.
+    """
+    if output.quiet:
+        yield lambda: None
+    elif not output.stderr.is_terminal:
+        yield _counted_lines(total, output)
+    else:
+        from rich.progress import Progress  # noqa: PLC0415 (rich is slow to import)
+
+        with Progress(console=output.stderr, transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda: bar.advance(task)
+
+
+def _counted_lines(total: int, output: Output) -> Callable[[], None]:
+    started = last = time.monotonic()
+    count = 0
+
+    def advance() -> None:
+        nonlocal last, count
+        count += 1
+        now = time.monotonic()
+        if now - last >= _SECONDS_BETWEEN_LINES:
+            last = now
+            output.note(f"{count}/{total} images, {count / (now - started):.2f}/s")
+
+    return advance
 
 
 def _rate(prediction: Prediction, started: float) -> float:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from segcli.errors import UsageError
+
 if TYPE_CHECKING:
-    from segcli.evaluate import EvalConfig, EvalSettings
+    from segcli.evaluate import EvalConfig, EvalSettings, Side
     from segcli.formats import Source
     from segcli.metrics import Protocol
+
+    Sides = tuple[Source, Source]
 
 __all__ = ["Scoring", "eval_config", "open_scoring"]
 
@@ -49,13 +53,16 @@ def eval_config(given: Mapping[str, Any]) -> EvalConfig:
     return resolve("eval", EvalConfig, Layers(flags, given["config"], given.get("preset"))).settings
 
 
-def open_scoring(config: EvalConfig, pred: str, gt: str) -> Scoring:
+def open_scoring(
+    config: EvalConfig, pred: str, gt: str, prompts: Mapping[str, Any] | None = None
+) -> Scoring:
     """Open both sides and settle what is measured.
 
     Args:
         config: the settings in effect.
         pred: path of the predictions; of the pictures, where a model is prompted.
         gt: path of the ground truth.
+        prompts: what is said of the model that is prompted: `model`, `device`, `dtype`.
 
     Raises:
         UsageError: a side cannot be opened, or cannot be scored so.
@@ -65,7 +72,7 @@ def open_scoring(config: EvalConfig, pred: str, gt: str) -> Scoring:
         choose_families,
         choose_protocol,
         gated_names,
-        open_sides,
+        open_annotators,
         settings_from,
     )
     from segcli.evaluate.settings import kind_from  # noqa: PLC0415
@@ -73,12 +80,42 @@ def open_scoring(config: EvalConfig, pred: str, gt: str) -> Scoring:
     settings = settings_from(config)
     preds = Side(pred, _told(config.pred_format), kind_from(config, "pred"))
     truths = Side(gt, _told(config.gt_format), kind_from(config, "gt"))
-    sources = open_sides(preds, truths, settings.ignore_index, settings.match)
+    sources = _open(preds, truths, settings, prompts or {})
+    sources = open_annotators(*sources, config.annotator, truths, settings)
     protocol, _ = choose_protocol(*sources, settings.protocol)
     needed = gated_names((*config.fail_under, *config.fail_over, *config.max_drop))
     options = settings.metric_options
     families = choose_families(protocol, settings.families, options, needed)
     return Scoring(replace(settings, families=families), sources, protocol)
+
+
+def _open(pred: Side, gt: Side, settings: EvalSettings, prompts: Mapping[str, Any]) -> Sides:
+    from segcli.evaluate import open_sides  # noqa: PLC0415 (`--version` must stay quick)
+
+    if settings.protocol == "points":
+        return _prompted(pred, gt, settings, prompts)
+    if prompts:
+        flag, value = next(iter(prompts.items()))
+        raise UsageError(
+            f"--{flag} {value} needs --protocol points",
+            why="only there a model makes the predictions",
+            fix="segcli eval PICTURES GT --protocol points --model NAME",
+        )
+    return open_sides(pred, gt, settings)
+
+
+def _prompted(pred: Side, gt: Side, settings: EvalSettings, prompts: Mapping[str, Any]) -> Sides:
+    from segcli.evaluate.points import PromptSettings, open_prompted  # noqa: PLC0415 (torch)
+
+    if settings.resize_pred is not None:
+        raise UsageError(
+            f"--resize-pred {settings.resize_pred} does not go with --protocol points",
+            why="a model is prompted in the pixels of the picture",
+            fix="leave --resize-pred out, and give ground truth of the pictures' size",
+        )
+    prompted, truth = open_prompted(pred.path, gt, PromptSettings(**prompts), settings)
+    prompted.load()
+    return prompted, truth
 
 
 def _told(word: str) -> str | None:

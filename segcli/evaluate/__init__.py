@@ -15,7 +15,7 @@ from segcli.evaluate.pairing import Pairing, pair_keys
 from segcli.evaluate.protocol import choose_protocol
 from segcli.evaluate.result import Evaluation, Failure, ImageRow
 from segcli.evaluate.settings import EvalConfig, EvalSettings, settings_from
-from segcli.evaluate.sides import Side, open_sides
+from segcli.evaluate.sides import Side, open_annotators, open_sides
 
 __all__ = [
     "Accumulator",
@@ -34,6 +34,7 @@ __all__ = [
     "evaluate",
     "gated_names",
     "image_score_names",
+    "open_annotators",
     "open_sides",
     "pair_keys",
     "parse_gates",

@@ -117,7 +117,7 @@ class Accumulator:
 
     def notes(self) -> list[str]:
         """What has to be said about the sums of all metrics."""
-        return [note for total in self._sums for note in total.notes()]
+        return list(dict.fromkeys(note for total in self._sums for note in total.notes()))
 
     def conventions(self) -> dict[str, str]:
         """The choices behind the numbers, by topic."""

@@ -1,19 +1,35 @@
-"""What makes scores doubtful, found after the fact and said aloud."""
+"""What makes scores doubtful, found after the fact and said aloud.
+
+`segcli eval --check` sees more; what the sums alone show is said after every evaluation.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from segcli.evaluate.accumulate import Accumulator
 from segcli.evaluate.result import Failure
 from segcli.evaluate.settings import EvalSettings
+from segcli.evaluate.traps import (
+    ASKED_FOR,
+    CUSTOMARY_VOID,
+    Finding,
+    about_ignored,
+    all_empty,
+    class_ids_shifted,
+    inverted,
+    protocol_reduced,
+    two_classes,
+    unnamed_void,
+)
 from segcli.formats.base import Source
 from segcli.metrics import Protocol
+from segcli.metrics.base import Row, ratio
 
 __all__ = ["doubts"]
 
 _LISTED = 5
-_CUSTOMARY = 255
+_CLASSES, _FOUND, _SHARED = 3, 0.1, 0.8
 
 
 def doubts(
@@ -32,11 +48,7 @@ def doubts(
         totals: the sums.
         left_out: what was not scored because `missing` says so.
     """
-    found = [*_about_void(settings, protocol[0], sources, totals)]
-    if protocol[1] != "asked for" and protocol[0] != sources[1].kind:
-        found.append(
-            f"scored as {protocol[0]} although the ground truth is {sources[1].kind}: {protocol[1]}"
-        )
+    found = [finding.line for finding in _findings(settings, protocol, sources, totals)]
     if totals.resized:
         found.append(f"{totals.resized} predictions were resized to the ground truth's size")
     if left_out:
@@ -46,45 +58,76 @@ def doubts(
     return tuple(found)
 
 
-def _about_void(
+def _findings(
     settings: EvalSettings,
-    protocol: Protocol,
+    protocol: tuple[Protocol, str],
     sources: tuple[Source, Source],
     totals: Accumulator,
-) -> list[str]:
-    ignore = settings.ignore_index
-    if ignore is None:
-        return _unnamed_void(protocol, sources, totals)
-    if not totals.ignored:
-        return [f"no pixel has the ignore index {ignore}"]
-    if protocol == "semantic":
-        truth = [row["class"] for row in totals.tables().get("per_class", []) if row["gt_pixels"]]
-    else:
-        counts = totals.counts()
-        truth = [1] if counts.get("gt_objects", counts.get("tp", 0) + counts.get("fn", 0)) else [0]
-    if truth == [0]:
-        said = f"with {ignore} ignored the ground truth is nothing but background"
-        return [f"{said}: if {ignore} means inside, leave the ignore index out"]
-    if ignore == 0 and len(truth) == 1:
-        said = "background (0) is ignored and one class is left: IoU is then recall"
-        return [f"{said}, since a pixel predicted outside the object costs nothing"]
-    return []
+) -> Iterator[Finding]:
+    rows, counts = totals.tables().get("per_class", []), totals.counts()
+    semantic = protocol[0] == "semantic" and all("gt_pixels" in row for row in rows)
+    if settings.ignore_index is not None:
+        ignore = settings.ignore_index
+        truth = _true_classes(rows) if semantic else two_classes(_true_objects(counts), ignore)
+        percent = 100 * ratio(totals.ignored, totals.pixels) if totals.pixels else 0.0
+        yield from about_ignored(settings.ignore_index, totals.ignored, truth, percent=percent)
+    elif _has_unnamed_void(rows if semantic else [], protocol[0], sources):
+        yield unnamed_void("a class of IoU 0" if semantic else "an object or foreground")
+    if semantic:
+        yield from _about_classes(rows)
+    elif {"tp", "fp", "fn", "tn"} <= counts.keys():
+        yield from _about_pixels(counts, totals.images)
+    elif {"gt_objects", "pred_objects"} <= counts.keys():
+        yield from _about_sides(counts["pred_objects"], counts["gt_objects"], totals.images)
+    if protocol[1] != ASKED_FOR and protocol[0] != sources[1].kind:
+        yield protocol_reduced(protocol, sources[1].kind)
 
 
-def _unnamed_void(
-    protocol: Protocol, sources: tuple[Source, Source], totals: Accumulator
-) -> list[str]:
-    """255 in the ground truth alone: the border of PASCAL VOC and the void of many others."""
+def _true_classes(rows: Sequence[Row]) -> list[int]:
+    return [row["class"] for row in rows if row["gt_pixels"]]
+
+
+def _true_objects(counts: dict[str, int]) -> int:
+    return counts.get("gt_objects", counts.get("tp", 0) + counts.get("fn", 0))
+
+
+def _has_unnamed_void(
+    rows: Sequence[Row], protocol: Protocol, sources: tuple[Source, Source]
+) -> bool:
     if protocol == "semantic":
-        rows = totals.tables().get("per_class", [])
-        found = any(
-            r["class"] == _CUSTOMARY and r["gt_pixels"] > r["pred_pixels"] == 0 for r in rows
+        return any(
+            row["class"] == CUSTOMARY_VOID and row["gt_pixels"] > row["pred_pixels"] == 0
+            for row in rows
         )
-        counts = "a class of IoU 0"
-    else:
-        pred, gt = sources
-        found, counts = gt.border and not pred.border, "an object or foreground"
-    if not found:
-        return []
-    said = f"the ground truth holds {_CUSTOMARY} and no prediction does: it counts as {counts}"
-    return [f"{said}; if it means void, give --ignore-index {_CUSTOMARY}"]
+    pred, gt = sources
+    return gt.border and not pred.border
+
+
+def _about_classes(rows: Sequence[Row]) -> Iterator[Finding]:
+    """No class is found, and areas agree one class further: ids are off by one."""
+    true = {row["class"]: row["gt_pixels"] for row in rows if row["class"] and row["gt_pixels"]}
+    guess = {row["class"]: row["pred_pixels"] for row in rows}
+    if len(true) < _CLASSES or any(row["iou.pooled"] > _FOUND for row in rows if row["class"]):
+        return
+    for step, word in ((-1, "less"), (1, "more")):
+        shared = sum(min(n, guess.get(c + step, 0)) for c, n in true.items()) / sum(true.values())
+        if shared > _SHARED:
+            yield class_ids_shifted(
+                f"no class is found, and predicted areas are those of the true classes with ids "
+                f"one {word}",
+                word,
+            )
+
+
+def _about_pixels(counts: dict[str, int], images: int) -> Iterator[Finding]:
+    tp, fp, fn, tn = (counts[name] for name in ("tp", "fp", "fn", "tn"))
+    yield from _about_sides(tp + fp, tp + fn, images)
+    if found := inverted(ratio(tp, tp + fp + fn), ratio(fn, fn + tn + tp)):
+        yield found
+
+
+def _about_sides(predicted: int, true: int, images: int) -> Iterator[Finding]:
+    if images and true and not predicted:
+        yield all_empty("predictions", images, None)
+    elif images and predicted and not true:
+        yield all_empty("ground truth", images, None)

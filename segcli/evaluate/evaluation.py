@@ -14,9 +14,8 @@ from segcli.evaluate.pairing import (
     NameRule,
     index_names,
     no_pairs,
-    regex_rule,
     rule_of,
-    stream_rule,
+    stream_rule_of,
 )
 from segcli.evaluate.params import hash_pairs, params_block
 from segcli.evaluate.protocol import check_options, choose_protocol
@@ -96,7 +95,7 @@ class _Work:
     def score_files(self) -> None:
         """Pair everything first, then read several files at once."""
         pred_keys = list(self.pred.keys())
-        rule = self.rule = rule_of(self.pred, self.gt, self.settings.match)
+        rule = self.rule = rule_of(self.pred, self.gt, self.settings.match, self.settings.listed)
         preds = index_names(pred_keys, rule.pred, "predictions")
         waiting = self._waiting(rule)
         self.failures += failed_items(self.pred, rule.pred, waiting)
@@ -115,11 +114,11 @@ class _Work:
 
     def score_stream(self) -> None:
         """Pair each prediction as it arrives."""
-        match = self.settings.match
-        rule = self.rule = stream_rule(self.gt_keys) if match is None else regex_rule(match)
+        settings = self.settings
+        rule = self.rule = stream_rule_of(self.gt_keys, settings.match, settings.listed)
         waiting = self._waiting(rule)
         # A stream is measured one image at a time: memory counts for more than speed.
-        serial = replace(self.settings, workers=1)
+        serial = replace(settings, workers=1)
         tasks = StreamTasks(self.pred, rule.pred, waiting)
         self._add_up(tasks, serial)
         self.failures += [
@@ -164,7 +163,8 @@ class _Work:
                 continue
             scores = self.totals.add(outcome)
             if self.on_image is not None:
-                self.on_image(ImageRow(task.name, task.pred_key, task.gt_key, scores))
+                own = ImageRow(task.name, task.pred_key, task.gt_key, scores, outcome.sums)
+                self.on_image(own)
 
     def _leave_over(self, extra: Sequence[str], waiting: Waiting) -> None:
         alone = sorted((name, key) for name, (_, key) in waiting.items())

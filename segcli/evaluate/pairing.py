@@ -6,20 +6,27 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from segcli.errors import InputError, UsageError
-from segcli.formats.base import Source, stem_of
+from segcli.evaluate.names import NameRule, plain_stem
+from segcli.evaluate.pair_list import PairList, list_rule
+from segcli.formats.base import Source
 
 __all__ = [
     "NameRule",
     "Pairing",
     "index_names",
+    "is_known",
+    "joins_splits",
     "learn_rule",
     "no_pairs",
     "pair_keys",
     "regex_rule",
     "rule_of",
     "stream_rule",
+    "stream_rule_of",
+    "suffixes_between",
 ]
 
 _SEPARATORS = "_-. "
@@ -29,24 +36,12 @@ _KNOWN_WORDS = frozenset(
         *("instance", "instanceids", "instances", "label", "labelids", "labels"),
         *("labeltrainids", "leftimg8bit", "mask", "masks", "out", "output", "pred"),
         *("prediction", "predictions", "sat", "seg", "segmentation", "segmentations"),
+        *("groundtruth", "manual1", "ome", "panoptic", "semantic", "trainids", "truth"),
+        *("bmp", "jpeg", "jpg", "png", "tif", "tiff"),
     }
 )
+_SPLITS = frozenset({"dev", "test", "testing", "train", "training", "val", "valid", "validation"})
 _SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class NameRule:
-    """How a path becomes the name that both sides of a pair share.
-
-    Attributes:
-        pred: path of a prediction → its name, or None when it has none.
-        gt: path of a ground truth → its name, or None when it has none.
-        words: the rule for people.
-    """
-
-    pred: Callable[[str], str | None]
-    gt: Callable[[str], str | None]
-    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +89,48 @@ def pair_keys(pred: Sequence[str], gt: Sequence[str], match: str | None = None) 
     )
 
 
-def rule_of(pred: Source, gt: Source, match: str | None = None) -> NameRule:
+def rule_of(
+    pred: Source, gt: Source, match: str | None = None, listed: PairList | None = None
+) -> NameRule:
     """The rule that pairs two sides whose paths can be listed.
 
     Args:
         pred: the predictions.
         gt: the ground truth.
         match: regular expression with one group, or None to learn the rule.
+        listed: the pairs themselves, or None.
 
     Raises:
-        UsageError: `match` is no such expression.
+        UsageError: `match` is no such expression; both are given; a listed path is not there.
     """
+    _refuse_both(match, listed)
+    if listed is not None:
+        return list_rule(listed, pred.keys(), gt.keys())
     if match is not None:
         return regex_rule(match)
     if pred.single and gt.single:
-        name = stem_of(gt.keys()[0])
+        name = plain_stem(gt.keys()[0])
         return NameRule(lambda _: name, lambda _: name, "one file against one file")
     return learn_rule(pred.keys(), gt.keys())
+
+
+def stream_rule_of(
+    gt: Sequence[str], match: str | None = None, listed: PairList | None = None
+) -> NameRule:
+    """As `rule_of`, for predictions of which one comes after the other."""
+    _refuse_both(match, listed)
+    if listed is not None:
+        return list_rule(listed, None, gt)
+    return stream_rule(gt) if match is None else regex_rule(match)
+
+
+def _refuse_both(match: str | None, listed: PairList | None) -> None:
+    if match is not None and listed is not None:
+        raise UsageError(
+            f"--match {match!r} and --pairs {listed.path} are two ways to pair",
+            why="the list says which files are a pair; names then count for nothing",
+            fix="leave one of them out",
+        )
 
 
 def stream_rule(gt: Sequence[str]) -> NameRule:
@@ -120,21 +140,21 @@ def stream_rule(gt: Sequence[str]) -> NameRule:
     the ground truth has no folders, and where all ground truths share a suffix that is a known
     word (``_mask``), by the name without it.
     """
-    stems = [stem_of(path) for path in gt]
-    suffix = next((s for s in _shared_suffixes(stems) if s and _is_known(s)), "")
+    stems = [plain_stem(path) for path in gt]
+    suffix = next((s for s in _shared_suffixes(stems) if s and is_known(s)), "")
     bare = {stem.removesuffix(suffix): stem for stem in reversed(stems)}
     flat = not any("/" in stem for stem in stems)
     known = set(stems)
 
     def name(path: str) -> str:
-        stem = stem_of(path)
+        stem = plain_stem(path)
         tries = [stem, _name(stem)] if flat else [stem]
         found = [t for t in tries if t in known] or [bare[t] for t in tries if t in bare]
         return found[0] if found else stem
 
     said = ["stem", *(["folders of the predictions left aside"] if flat else [])]
     said += [f"'{suffix}' stripped from the ground truth"] if suffix else []
-    return NameRule(name, stem_of, ", ".join(said))
+    return NameRule(name, plain_stem, ", ".join(said))
 
 
 def regex_rule(match: str) -> NameRule:
@@ -192,30 +212,37 @@ def learn_rule(pred: Sequence[str], gt: Sequence[str]) -> NameRule:
     """The plainest rule that pairs: stems; else stems without suffixes; else names without folders.
 
     A suffix is learnt only when every path of its side ends in it, no two paths become the same,
-    and no other suffix does as well.
+    and no other suffix does as well; two numbers that differ (`1_2` and `1_3`, frames of a film)
+    are none. Folders are left out only when no name would join two splits (`train/1` and `val/1`).
     """
-    preds, gts = [stem_of(p) for p in pred], [stem_of(g) for g in gt]
+    preds, gts = [plain_stem(p) for p in pred], [plain_stem(g) for g in gt]
     if set(preds) & set(gts):
-        return NameRule(stem_of, stem_of, "stem")
-    if found := _learn_suffixes(preds, gts):
+        return NameRule(plain_stem, plain_stem, "stem")
+    if found := suffixes_between(preds, gts):
         strip_pred, strip_gt = found
         said = [f"'{s}' stripped from the {side}" for s, side in _stripped(strip_pred, strip_gt)]
         return NameRule(
-            lambda path: stem_of(path).removesuffix(strip_pred),
-            lambda path: stem_of(path).removesuffix(strip_gt),
+            lambda path: plain_stem(path).removesuffix(strip_pred),
+            lambda path: plain_stem(path).removesuffix(strip_gt),
             f"stem, {' and '.join(said)}",
         )
-    names = [[_name(stem) for stem in side] for side in (preds, gts)]
-    if set(names[0]) & set(names[1]) and all(len(set(side)) == len(side) for side in names):
+    folders = [{_name(stem): stem for stem in side} for side in (preds, gts)]
+    both = folders[0].keys() & folders[1].keys()
+    distinct = len(folders[0]) == len(preds) and len(folders[1]) == len(gts)
+    if distinct and both and not any(joins_splits(folders[0][n], folders[1][n]) for n in both):
         return NameRule(_stem_name, _stem_name, "stem without folders")
-    return NameRule(stem_of, stem_of, "stem")
+    return NameRule(plain_stem, plain_stem, "stem")
 
 
 def _stripped(pred: str, gt: str) -> list[tuple[str, str]]:
     return [(s, side) for s, side in ((pred, "predictions"), (gt, "ground truth")) if s]
 
 
-def _learn_suffixes(preds: Sequence[str], gts: Sequence[str]) -> tuple[str, str] | None:
+def suffixes_between(preds: Sequence[str], gts: Sequence[str]) -> tuple[str, str] | None:
+    """The endings of all stems of the predictions, and of the ground truth, that set them apart.
+
+    None when nothing pairs, or when several ways pair equally well.
+    """
     found: Counter[tuple[str, str]] = Counter()
     for a in _shared_suffixes(preds):
         left = {p.removesuffix(a) for p in preds}
@@ -223,7 +250,8 @@ def _learn_suffixes(preds: Sequence[str], gts: Sequence[str]) -> tuple[str, str]
             right = {g.removesuffix(b) for g in gts}
             distinct = len(left) == len(preds) and len(right) == len(gts)
             pairs = len(left & right)
-            if distinct and pairs and (pairs > 1 or (_is_known(a) and _is_known(b))):
+            sure = pairs > 1 or (is_known(a) and is_known(b))
+            if distinct and pairs and sure and not _are_numbers(a, b):
                 found[a, b] = pairs
     if not found:
         return None
@@ -248,9 +276,22 @@ def _shared_suffixes(stems: Sequence[str]) -> list[str]:
     return ["", *(shared[i:] for i in reversed(starts))]
 
 
-def _is_known(suffix: str) -> bool:
+def is_known(suffix: str) -> bool:
+    """Whether a suffix is empty or made of words that everyone uses for masks and pictures."""
     words = re.split(f"[{re.escape(_SEPARATORS)}]+", suffix.strip(_SEPARATORS).lower())
     return not suffix or all(word in _KNOWN_WORDS for word in words)
+
+
+def _are_numbers(a: str, b: str) -> bool:
+    """Two suffixes that end in different numbers, as pictures of one series do."""
+    ends = [re.search(f"[{re.escape(_SEPARATORS)}]\\d+$", suffix) for suffix in (a, b)]
+    return all(ends) and a != b
+
+
+def joins_splits(pred: str, gt: str) -> bool:
+    """Whether two stems lie in folders of different splits."""
+    named = [{part.lower() for part in stem.split("/")[:-1]} & _SPLITS for stem in (pred, gt)]
+    return bool(named[0] and named[1] and named[0] != named[1])
 
 
 def _name(stem: str) -> str:
@@ -258,15 +299,22 @@ def _name(stem: str) -> str:
 
 
 def _stem_name(path: str) -> str:
-    return _name(stem_of(path))
+    return _name(plain_stem(path))
 
 
 def no_pairs(pred: Sequence[str], gt: Sequence[str], words: str) -> InputError:
     """The error for two sides that have no name in common."""
+    # What suggests a way to pair tries it, by this module.
+    from segcli.evaluate.name_hints import suggest_match  # noqa: PLC0415
+
+    found = suggest_match(pred, gt, 0)
+    general = "--match REGEX with one group that both paths share, such as --match '(\\d+)'"
     return InputError(
         f"none of {len(pred)} predictions and {len(gt)} ground truths are a pair",
         why=f"paired by {words}; predictions: {_some(pred)}; ground truth: {_some(gt)}",
-        fix="--match REGEX with one group that both paths share, such as --match '(\\d+)'",
+        fix=f"--match {quote(found)}, if those belong together"
+        if found
+        else f"{general}, or --pairs FILE",
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
 from segcli import __version__
 from segcli.evaluate.accumulate import Accumulator
+from segcli.evaluate.points import PromptedSource
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
 from segcli.metrics import Protocol
@@ -46,16 +47,20 @@ def params_block(
     """What must be known to quote or repeat the numbers; the same input gives the same block."""
     pred, gt = sources
     share = 100 * totals.ignored / totals.pixels if totals.pixels else 0.0
-    names = settings.class_names
+    classes = settings.classes
     return {
         "protocol": protocol[0],
         "protocol_why": protocol[1],
         "averaging": _AVERAGING,
         "pred": _side(pred),
         "gt": _side(gt),
-        "class_names": None if names is None else {str(k): v for k, v in sorted(names.items())},
+        "metrics": list(settings.families),
+        "model": pred.facts() if isinstance(pred, PromptedSource) else None,
+        "class_names": None if classes is None else _by_id(classes.names),
+        "classes_ignored": [] if classes is None else sorted(classes.ignored),
         "class_agnostic": settings.class_agnostic,
         "ignore_index": settings.ignore_index,
+        "reduce_zero_label": settings.reduce_zero_label,
         "ignored_percent": share,
         "pairing": {
             **pairing,
@@ -71,6 +76,10 @@ def params_block(
         "conventions": totals.conventions(),
         "versions": {"segcli": __version__, **{name: version(name) for name in _LIBRARIES}},
     }
+
+
+def _by_id(names: Mapping[int, str]) -> dict[str, str]:
+    return {str(number): name for number, name in sorted(names.items())}
 
 
 def _side(source: Source) -> dict[str, str]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from segcli.errors import ImageError, InputError, ItemError, PairError, UsageError
+from segcli.evaluate.names import NameRule
 from segcli.evaluate.pairing import index_names, rule_of
-from segcli.evaluate.sides import Side
+from segcli.evaluate.protocol import PROMPTED
+from segcli.evaluate.settings import EvalSettings
+from segcli.evaluate.sides import Side, read_options
 from segcli.formats import ReadOptions, Source, open_source
 from segcli.images import Picture, decode_image
 from segcli.inputs import InputImage, find_images
-from segcli.masks.rle import BoolMask, decode
+from segcli.masks.points import central_point
+from segcli.masks.rle import decode
 from segcli.metrics.points import targets
 from segcli.models.catalog import ModelRef, find, weights_hash
 from segcli.models.settings import generate_settings
@@ -24,9 +29,9 @@ from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 if TYPE_CHECKING:
     from segcli.models.segmenter import Loaded
 
-__all__ = ["PromptSettings", "PromptedSource", "central_point", "open_prompted"]
+__all__ = ["PromptSettings", "PromptedSource", "open_prompted"]
 
-_FIX = "segcli eval PICTURES GT --protocol points --model MODEL"
+_OBJECTS: tuple[LabelKind, ...] = ("instance", "panoptic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +51,6 @@ class PromptSettings:
     exif: bool = True
 
 
-def central_point(mask: BoolMask) -> tuple[int, int]:
-    """The pixel of an object that is farthest from its border.
-
-    Distances are Euclidean, from pixel centre to the nearest pixel centre outside the object;
-    everything beyond the image's border is outside. Of equally far pixels it is the first in
-    row-major order. An object of several parts has one point, in the part that holds the farthest
-    pixel.
-
-    Args:
-        mask: (H, W) bool, not empty.
-
-    Returns:
-        x, y (column, row).
-
-    Raises:
-        ValueError: the mask is empty.
-    """
-    from scipy.ndimage import distance_transform_edt  # noqa: PLC0415 (slow to import)
-
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        raise ValueError("an empty mask has no central point")
-    top, left = int(rows[0]), int(columns[0])
-    box = np.pad(mask[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1], 1)
-    depth = distance_transform_edt(box)
-    y, x = divmod(int(depth.argmax()), box.shape[1])
-    return x - 1 + left, y - 1 + top
-
-
 class PromptedSource(Source):
     """Pictures whose masks a model makes when they are read, prompted from the ground truth.
 
@@ -90,14 +66,14 @@ class PromptedSource(Source):
         gt: the ground truth, with random access, of objects.
         model: the model, as `segcli.models.catalog.find` finds it.
         settings: how it is run.
-        match: see `EvalSettings`; pairs are made as `evaluate` makes them.
+        pairing: finds the rule by which `evaluate` will pair them.
+        single: the one picture is meant for the one ground truth, whatever their names.
 
     Raises:
-        InputError: two ground truths have one name.
-        UsageError: `match` is no such expression.
+        InputError: two pictures or two ground truths have one name.
     """
 
-    format = "model"
+    format = PROMPTED
     kind: LabelKind = "instance"
 
     def __init__(
@@ -106,21 +82,27 @@ class PromptedSource(Source):
         gt: Source,
         model: ModelRef,
         settings: PromptSettings,
-        match: str | None = None,
+        pairing: Callable[[Source, Source], NameRule] = rule_of,
+        *,
+        single: bool = False,
     ) -> None:
         self.description = (
-            f"{len(images)} pictures, on which the model {model.name} is prompted with one point "
-            "for each object of the ground truth"
+            f"masks that the model {model.name} makes of {len(images)} pictures, prompted with one "
+            "point for each object of the ground truth"
         )
+        self.single = single
         self._images = {image.key: image for image in images}
         self._gt = gt
         self._model = model
         self._settings = settings
         self._lock = Lock()
         self._loaded: Loaded | None = None
-        rule = rule_of(self, gt, match)
-        self._name_of = rule.pred
-        self._truths = index_names(gt.keys(), rule.gt, "ground truth")
+        rule = pairing(self, gt)
+        pictures = index_names(self.keys(), rule.pred, "pictures")
+        truths = index_names(gt.keys(), rule.gt, "ground truth")
+        both = pictures.keys() & truths.keys()
+        self._truth_of = {pictures[name]: truths[name] for name in both}
+        self._picture_of = {truths[name]: pictures[name] for name in both}
 
     def keys(self) -> Sequence[str]:
         """Paths of the pictures."""
@@ -133,23 +115,24 @@ class PromptedSource(Source):
             ConfigError: device or dtype are unknown or impossible here.
             ModelError: the model cannot be loaded.
         """
-        if self._loaded is None:
-            from segcli.models.segmenter import load  # noqa: PLC0415 (loads torch)
+        with self._lock:
+            if self._loaded is None:
+                from segcli.models.segmenter import load  # noqa: PLC0415 (loads torch)
 
-            self._loaded = load(
-                self._model,
-                generate_settings(self._model.generate_defaults),
-                device=self._settings.device,
-                dtype=self._settings.dtype,
-                backend="segcli",
-            )
+                self._loaded = load(
+                    self._model,
+                    generate_settings(self._model.generate_defaults),
+                    device=self._settings.device,
+                    dtype=self._settings.dtype,
+                    backend="segcli",
+                )
         return self._loaded
 
-    def facts(self) -> Mapping[str, Any]:
-        """Which model was prompted and how, for the `params` block."""
+    def facts(self) -> dict[str, Any]:
+        """Which model was prompted and how, for the `params` block; the model is loaded."""
         model, loaded = self._model, self.load()
         return {
-            "model": model.name,
+            "name": model.name,
             "type": model.model_type,
             "revision": model.revision,
             "weights": weights_hash(model),
@@ -162,25 +145,16 @@ class PromptedSource(Source):
         """Prompt the model with every object of one picture's ground truth.
 
         Raises:
-            ConfigError: the model cannot run where it was asked to.
+            ConfigError: device or dtype are unknown or impossible here.
             ModelError: the model cannot be loaded.
             ItemError: picture or ground truth cannot be read, their sizes differ, or the model
                 failed on them.
         """
-        gt_key = self._truths.get(self._name_of(key) or "")
-        if gt_key is None:
+        if key not in self._truth_of:
             raise PairError(f"{key}: has no ground truth to take points from")
         image = self._images[key]
         picture = self._decode(image)
-        gt = self._gt.read(gt_key)
         height, width = picture.pixels.shape[:2]
-        if (gt.image.height, gt.image.width) != (height, width):
-            raise PairError(
-                f"{image.source} is {width}x{height}, but {gt.image.source or gt.image.key} is "
-                f"{gt.image.width}x{gt.image.height}",
-                why="points are taken from the ground truth's pixels and put to the picture's",
-                fix="give the pictures that the ground truth was drawn on",
-            )
         reference = ImageRef(
             image.path,
             height,
@@ -190,18 +164,27 @@ class PromptedSource(Source):
             exif_orientation=picture.exif_orientation,
             conversion=picture.conversion,
         )
-        return Segmentation(reference, self._answers(picture, gt, image), model=self._model.name)
+        gt = self._gt.read(self._truth_of[key])
+        if (gt.image.height, gt.image.width) != (height, width):
+            raise PairError(
+                f"{image.source} is {width}x{height}, but {gt.image.source or gt.image.key} is "
+                f"{gt.image.width}x{gt.image.height}",
+                why="points are found in the ground truth and put to the picture, pixel by pixel",
+                fix="give the pictures that the ground truth was drawn on, at the same size",
+            )
+        segments = self._answers(picture, targets(gt), image.source)
+        return Segmentation(reference, segments, model=self._model.name)
 
     def size_of(self, key: str) -> tuple[int, int] | None:
-        """(height, width) of the picture of one ground truth, or None where there is none.
+        """(height, width) of the picture that belongs to a ground truth, or None without one.
 
         Args:
             key: path of the ground truth.
         """
-        for name, truth in self._truths.items():
-            if truth == key:
-                return self._sizes_by_name().get(name)
-        return None
+        if key not in self._picture_of:
+            return None
+        height, width = self._decode(self._images[self._picture_of[key]]).pixels.shape[:2]
+        return height, width
 
     def _decode(self, image: InputImage) -> Picture:
         try:
@@ -212,6 +195,81 @@ class PromptedSource(Source):
         return decode_image(data, image.source, page=page, apply_exif=exif)
 
     def _answers(
-        self, picture: Picture, gt: Segmentation, image: InputImage
+        self, picture: Picture, objects: Sequence[Segment], name: str
     ) -> tuple[Segment, ...]:
-        raise NotImplementedError
+        from segcli.models.sam.prompts import prompt_points  # noqa: PLC0415 (loads torch)
+
+        loaded = self.load()
+        points = np.array([central_point(decode(o.mask)) for o in objects], float).reshape(-1, 2)
+        try:
+            # PyTorch uses all processors for one picture already, and memory for one.
+            with self._lock:
+                answers = list(
+                    prompt_points(loaded.runtime, picture.pixels, points, loaded.settings)
+                )
+        except Exception as error:  # one picture must never stop the others
+            why = f"{type(error).__name__}: {error}"
+            raise ItemError(f"{name}: the model failed", why=why) from error
+        return tuple(
+            replace(segment, id=target.id)
+            for target, masks in zip(objects, answers, strict=True)
+            for segment in masks
+        )
+
+
+def open_prompted(
+    images: str,
+    gt: Side,
+    prompts: PromptSettings,
+    settings: EvalSettings | None = None,
+) -> tuple[PromptedSource, Source]:
+    """Open pictures to be segmented by a prompted model, and the ground truth that prompts it.
+
+    Everything is checked that can be without loading the model.
+
+    Args:
+        images: a folder of pictures with all its sub-folders, a picture or a glob.
+        gt: the ground truth. Formats that store no image size get it from the pictures.
+        prompts: the model, and how it is run.
+        settings: what label values mean, and how files are paired.
+
+    Raises:
+        UsageError: a side is missing, the ground truth holds no objects, or the model is unknown
+            or not on this machine.
+    """
+    for path, side in ((images, "the pictures"), (gt.path, "the ground truth")):
+        if path == "-":
+            raise InputError(
+                f"{side} cannot come from standard input",
+                why="a model is prompted on a picture with its own ground truth, found by name",
+                fix="segcli eval PICTURES GT --protocol points --model MODEL",
+            )
+
+    def size_of(key: str) -> tuple[int, int] | None:
+        return source.size_of(key)
+
+    settings = settings or EvalSettings()
+
+    def pairing(pictures: Source, truth: Source) -> NameRule:
+        return rule_of(pictures, truth, settings.match, settings.listed)
+
+    found = find_images([images]).images
+    truth = _open_objects(gt, replace(read_options(settings, gt), size_of=size_of))
+    single = Path(images).is_file() and len(found) == 1
+    source = PromptedSource(found, truth, find(prompts.model), prompts, pairing, single=single)
+    return source, truth
+
+
+def _open_objects(gt: Side, options: ReadOptions) -> Source:
+    truth = open_source(gt.path, options, gt.format)
+    if truth.kind not in _OBJECTS and not truth.certain:
+        options = replace(options, kind="instance", kind_why="--protocol points asks for objects")
+        truth = open_source(gt.path, options, gt.format)
+    if truth.kind not in _OBJECTS:
+        raise UsageError(
+            "--protocol points needs objects: each as its own mask or label value; the ground "
+            f"truth is {truth.kind}",
+            why=truth.description,
+            fix="--gt-kind instance, if the values are object ids",
+        )
+    return truth

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segcli.errors import UsageError
+from segcli.evaluate.annotators import Annotators
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
 from segcli.metrics import Protocol
@@ -27,9 +28,17 @@ def choose_protocol(pred: Source, gt: Source, wanted: Protocol | None) -> tuple[
     Raises:
         UsageError: the protocol asked for needs what a side does not hold.
     """
+    if isinstance(gt, Annotators) and wanted not in (None, "regions"):
+        raise UsageError(
+            f"--annotator needs the protocol regions, and this one is {wanted}",
+            why="the other protocols compare with one ground truth",
+            fix="--protocol regions, or leave --annotator out",
+        )
     if wanted is not None:
         _check_possible(pred, gt, wanted)
         return wanted, "asked for"
+    if isinstance(gt, Annotators):
+        return "regions", "there are several annotators"
     if gt.kind == "panoptic":
         return _for_panoptic(pred)
     if gt.kind == "instance" and pred.kind not in _OBJECTS:
@@ -95,7 +104,7 @@ def check_options(settings: EvalSettings, protocol: Protocol) -> None:
     Raises:
         UsageError: an option belongs to other protocols than this one.
     """
-    if settings.class_names is not None and protocol not in ("semantic", "panoptic"):
+    if settings.classes is not None and protocol not in ("semantic", "panoptic"):
         raise UsageError(
             f"--class-names needs the protocol semantic or panoptic, and this one is {protocol}",
             why="the list says which values of maps are classes; COCO files name their own",
@@ -107,9 +116,9 @@ def check_options(settings: EvalSettings, protocol: Protocol) -> None:
             why="it renumbers the classes of class maps",
             fix="leave --reduce-zero-label out, or --kind semantic if the values are class ids",
         )
-    if settings.class_agnostic and protocol != "instance":
+    if settings.class_agnostic and protocol not in ("instance", "panoptic"):
         raise UsageError(
-            f"--class-agnostic needs the protocol instance, and this one is {protocol}",
-            why="it makes all objects one class for COCO AP",
+            f"--class-agnostic needs the protocol instance or panoptic, and this one is {protocol}",
+            why="it makes all objects one class",
             fix="leave --class-agnostic out, or --kind instance if the values are object ids",
         )

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any
 
-from segcli.metrics import Protocol
+from segcli.metrics import Protocol, Sums
 from segcli.metrics.base import Row
 
-__all__ = ["SCHEMA", "Evaluation", "Failure", "ImageRow", "nested", "plain"]
+__all__ = [
+    "HEADLINES",
+    "SCHEMA",
+    "Evaluation",
+    "Failure",
+    "ImageRow",
+    "Interval",
+    "nested",
+    "plain",
+]
 
 SCHEMA = "segcli.eval/1"
 IMAGE_SCHEMA = "segcli.eval-image/1"
+HEADLINES: Mapping[Protocol, str] = MappingProxyType(
+    {
+        "binary": "iou",
+        "semantic": "miou",
+        "instance": "f1_50",
+        "panoptic": "pq",
+        "proposals": "best_overlap_miou",
+        "regions": "covering",
+        "points": "single_point_miou",
+    }
+)
+"""The score by which images are ranked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +76,14 @@ class ImageRow:
         pred: path of the prediction, or None when it was taken as empty.
         gt: path of the ground truth.
         scores: by name, NaN where undefined.
+        sums: what they are ratios of, one of each metric; () when they are not wanted.
     """
 
     name: str
     pred: str | None
     gt: str
     scores: dict[str, float]
+    sums: tuple[Sums, ...] = field(default=(), repr=False)
 
     def to_record(self) -> dict[str, Any]:
         """A JSON record: `metrics` nested by dotted name, null where undefined."""
@@ -70,6 +95,26 @@ class ImageRow:
             "gt": self.gt,
             "metrics": nested({name: plain(value) for name, value in self.scores.items()}),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A percentile interval.
+
+    Attributes:
+        low: the lower end, NaN when the score is undefined in every resample.
+        high: the upper end.
+        undefined: resamples in which the score is undefined, and which are left out.
+    """
+
+    low: float
+    high: float
+    undefined: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        ends = {"low": plain(self.low), "high": plain(self.high)}
+        return {**ends, "undefined_resamples": self.undefined}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +133,7 @@ class Evaluation:
         left_out: images that were not scored because `missing` says so.
         notes: what has to be said aloud: what each side was taken for, and how it was scored.
         warnings: what makes the scores doubtful.
+        intervals: confidence intervals by dotted name, where they were asked for.
     """
 
     protocol: Protocol
@@ -101,6 +147,7 @@ class Evaluation:
     left_out: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = field(default=())
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -113,9 +160,11 @@ class Evaluation:
         `metrics` is nested so that a dotted name is a path: `iou.pooled` is `.metrics.iou.pooled`.
         """
         scores = {name: plain(value) for name, value in self.metrics.items()}
+        intervals = {name: interval.to_json() for name, interval in self.intervals.items()}
         return {
             "schema": SCHEMA,
             "metrics": nested(scores),
+            **({"intervals": nested(intervals)} if intervals else {}),
             "undefined": dict(self.undefined),
             "counts": dict(self.counts),
             **{name: [_plain_row(row) for row in rows] for name, rows in self.tables.items()},

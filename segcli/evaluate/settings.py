@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from segcli.errors import ConfigError, closest
-from segcli.evaluate.class_names import read_class_names
+from segcli.evaluate.pair_list import PairList, read_pairs
+from segcli.formats.classes import ClassList, read_class_list
 from segcli.metrics import MetricOptions, Protocol
 from segcli.records import LabelKind
 
@@ -32,7 +33,8 @@ class EvalSettings:
         ignore_index: label value of the ground truth that does not count.
         reduce_zero_label: take 0 in the ground truth's class maps as void, and every other class
             id as one less.
-        class_names: name by class id; a value outside it is an error.
+        classes: the classes there are; a value outside them is an error.
+        label_divisor: panoptic label maps: value = class * divisor + object.
         class_agnostic: take all objects as one class, whatever categories they carry.
         boundary_ratio: see `MetricOptions`.
         spacing: see `MetricOptions`.
@@ -40,6 +42,7 @@ class EvalSettings:
         resamples: bootstrap resamples for confidence intervals; 0 gives none.
         seed: of the resampling.
         match: regular expression with one group, searched in each path: equal groups are a pair.
+        listed: the pairs themselves, or None to pair by name.
         missing: what a file without its counterpart is: an error, left out, or an empty prediction.
         resize_pred: how predictions of another size are fitted; None makes them errors.
         workers: files read at once.
@@ -49,7 +52,8 @@ class EvalSettings:
     families: tuple[str, ...] = ()
     ignore_index: int | None = None
     reduce_zero_label: bool = False
-    class_names: Mapping[int, str] | None = None
+    classes: ClassList | None = None
+    label_divisor: int = 1000
     class_agnostic: bool = False
     boundary_ratio: float = _DEFAULTS.boundary_ratio
     spacing: tuple[float, float] = _DEFAULTS.spacing
@@ -57,6 +61,7 @@ class EvalSettings:
     resamples: int = 0
     seed: int = 0
     match: str | None = None
+    listed: PairList | None = None
     missing: Missing = "error"
     resize_pred: Resize | None = None
     workers: int = 2
@@ -64,8 +69,11 @@ class EvalSettings:
     @property
     def metric_options(self) -> MetricOptions:
         """What the metrics need to know of these choices."""
+        classes = self.classes
         return MetricOptions(
-            class_names=self.class_names,
+            class_names=None if classes is None else classes.names,
+            ignored=frozenset() if classes is None else classes.ignored,
+            things=None if classes is None else classes.things,
             ignore_index=self.ignore_index,
             class_agnostic=self.class_agnostic,
             boundary_ratio=self.boundary_ratio,
@@ -88,8 +96,10 @@ class EvalConfig:
         gt_format: format of the ground truth, or "auto".
         ignore_index: see `EvalSettings`.
         reduce_zero_label: see `EvalSettings`.
-        class_names: a file of class names, or None.
+        class_names: a class list: a file, or the name of one that ships; or None.
+        label_divisor: see `EvalSettings`.
         class_agnostic: see `EvalSettings`.
+        annotator: ground truth by further annotators.
         boundary_ratio: see `MetricOptions`.
         spacing: distance between neighbouring pixels: one number, or rows and columns apart.
         tolerance: see `MetricOptions.tolerances`.
@@ -97,6 +107,7 @@ class EvalConfig:
         resamples: how many resamples they rest on.
         seed: of the resampling.
         match: see `EvalSettings`.
+        pairs: a file that lists the pairs, or None.
         missing: see `EvalSettings`.
         resize_pred: "none" or "nearest".
         workers: files read at once; 0 takes the number of processors, at most 8.
@@ -116,7 +127,9 @@ class EvalConfig:
     ignore_index: int | None = None
     reduce_zero_label: bool = False
     class_names: str | None = None
+    label_divisor: int = 1000
     class_agnostic: bool = False
+    annotator: tuple[str, ...] = ()
     boundary_ratio: float = _DEFAULTS.boundary_ratio
     spacing: tuple[str, ...] = ("1",)
     tolerance: tuple[str, ...] = ("1", "2")
@@ -124,6 +137,7 @@ class EvalConfig:
     resamples: int = 1000
     seed: int = 0
     match: str | None = None
+    pairs: str | None = None
     missing: str = "error"
     resize_pred: str = "none"
     workers: int = 0
@@ -156,7 +170,14 @@ def settings_from(config: EvalConfig) -> EvalSettings:
             why="pictures have rows and columns",
             fix="--spacing 0.5 (both), or --spacing 0.5,0.4 (rows, columns)",
         )
-    names = None if config.class_names is None else read_class_names(config.class_names)
+    if config.label_divisor < 2:
+        raise ConfigError(
+            f"--label-divisor {config.label_divisor} leaves no room for objects",
+            fix="--label-divisor 1000",
+        )
+    classes = None if config.class_names is None else read_class_list(config.class_names)
+    if classes is not None and config.reduce_zero_label:
+        classes = classes.zero_reduced()
     protocol = _one_of("--protocol", config.protocol, Protocol, "auto")
     resize = _one_of("--resize-pred", config.resize_pred, Resize, "none")
     missing = _one_of("--missing", config.missing, Missing)
@@ -165,7 +186,8 @@ def settings_from(config: EvalConfig) -> EvalSettings:
         families=config.metrics,
         ignore_index=config.ignore_index,
         reduce_zero_label=config.reduce_zero_label,
-        class_names=names,
+        classes=classes,
+        label_divisor=config.label_divisor,
         class_agnostic=config.class_agnostic,
         boundary_ratio=config.boundary_ratio,
         spacing=(spacing[0], spacing[-1]),
@@ -173,6 +195,7 @@ def settings_from(config: EvalConfig) -> EvalSettings:
         resamples=config.resamples if config.ci else 0,
         seed=config.seed,
         match=config.match,
+        listed=None if config.pairs is None else read_pairs(config.pairs),
         missing=cast("Missing", missing),
         resize_pred=cast("Resize | None", resize),
         workers=config.workers or min(_MOST_WORKERS, os.cpu_count() or 1),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from segcli.errors import InputError, ItemError, UsageError
+from segcli.evaluate.annotators import Annotators
 from segcli.evaluate.pairing import NameRule, rule_of
+from segcli.evaluate.settings import EvalSettings
 from segcli.formats import ReadOptions, Source, open_source
+from segcli.formats.classes import with_classes
 from segcli.formats.coco_dataset import CocoDataset
 from segcli.formats.ndjson import StreamSource
 from segcli.records import LabelKind
 
-__all__ = ["Side", "open_sides"]
+__all__ = ["Side", "open_annotators", "open_sides", "read_options"]
 
 SizeOf = Callable[[str], "tuple[int, int] | None"]
 _WITHOUT_SIZES = frozenset({"yolo", "amg", "masks"})
@@ -34,12 +37,11 @@ class Side:
     kind: LabelKind | None = None
 
 
-def open_sides(
-    pred: Side, gt: Side, ignore_index: int | None = None, match: str | None = None
-) -> tuple[Source, Source]:
+def open_sides(pred: Side, gt: Side, settings: EvalSettings | None = None) -> tuple[Source, Source]:
     """Open predictions and ground truth.
 
-    COCO results get image names and sizes from a COCO ground truth; formats that store no image
+    COCO results get image names and sizes from a COCO ground truth, panoptic maps their categories
+    from panoptic ground truth; formats that store no image
     size get it from the image's counterpart on the other side. Where what one side's label values
     mean is a guess, what the other side holds decides. The ignore index is the ground truth's
     alone: a prediction cannot take pixels out of the score.
@@ -47,8 +49,7 @@ def open_sides(
     Args:
         pred: the predictions.
         gt: the ground truth.
-        ignore_index: see `EvalSettings`.
-        match: see `EvalSettings`; sizes are looked up by it.
+        settings: what label values mean, and how files are paired, as sizes are looked up so.
 
     Raises:
         UsageError: a side is missing, of an unknown format, cannot be this side, or is said to
@@ -60,11 +61,19 @@ def open_sides(
             why="predictions look their ground truth up by name",
             fix="segcli predict IMAGES -o - | segcli eval - GT",
         )
-    truth_options = ReadOptions(kind=gt.kind, ignore_index=ignore_index)
+    settings = settings or EvalSettings()
+    truth_options, pred_options = read_options(settings, gt), read_options(settings, pred)
+    # Void is the ground truth's alone: a prediction cannot take pixels out of the score.
+    pred_options = replace(pred_options, ignore_index=None, ignored=frozenset())
     truth = _open(gt, truth_options)
-    pred_options = ReadOptions(kind=pred.kind)
     if isinstance(truth, CocoDataset):
         pred_options = replace(pred_options, image_sizes=truth.sizes, coco_names=truth.names)
+    if truth.kind == "panoptic":
+        pred_options = replace(
+            pred_options,
+            class_names=truth.categories or pred_options.class_names,
+            things=truth.things if truth.things is not None else pred_options.things,
+        )
     preds = _open(pred, pred_options)
     _check_kind(pred, preds, "--pred-kind")
     _check_kind(gt, truth, "--gt-kind")
@@ -73,13 +82,48 @@ def open_sides(
     elif kind := _settled(truth, preds):
         truth = _open(gt, replace(truth_options, kind=kind, kind_why="as the predictions"))
     sized_truth, sized_preds = truth, preds
+
+    def rule() -> NameRule:
+        return rule_of(preds, truth, settings.match, settings.listed)
+
     if truth.format in _WITHOUT_SIZES:
-        size_of = _sizes_in(preds, truth, lambda: _reversed(rule_of(preds, truth, match)))
+        size_of = _sizes_in(preds, truth, lambda: _reversed(rule()))
         sized_truth = _open(gt, replace(truth_options, size_of=size_of))
     if preds.format in _WITHOUT_SIZES:
-        size_of = _sizes_in(truth, preds, lambda: rule_of(preds, truth, match))
+        size_of = _sizes_in(truth, preds, rule)
         sized_preds = _open(pred, replace(pred_options, size_of=size_of))
     return sized_preds, sized_truth
+
+
+def read_options(settings: EvalSettings, side: Side) -> ReadOptions:
+    """What the settings tell the readers of one side."""
+    options = ReadOptions(
+        kind=side.kind, ignore_index=settings.ignore_index, label_divisor=settings.label_divisor
+    )
+    return options if settings.classes is None else with_classes(options, settings.classes)
+
+
+def open_annotators(
+    pred: Source, gt: Source, paths: Sequence[str], side: Side, settings: EvalSettings
+) -> tuple[Source, Source]:
+    """Add further annotators' ground truth to the ground truth.
+
+    Args:
+        pred: the predictions, returned as they are.
+        gt: the first annotator's ground truth.
+        paths: one for each further annotator.
+        side: what the user says about the ground truth, which holds for all of it.
+        settings: what label values mean.
+
+    Raises:
+        UsageError: one cannot be opened, or has none of the pictures.
+    """
+    if not paths:
+        return pred, gt
+    side = replace(side, kind=gt.kind)
+    options = replace(read_options(settings, side), kind_why="as the ground truth")
+    others = [_open(replace(side, path=path), options) for path in paths]
+    return pred, Annotators(gt, others)
 
 
 def _open(side: Side, options: ReadOptions) -> Source:

@@ -9,6 +9,7 @@ import numpy as np
 from segcli.errors import PairError
 from segcli.evaluate.settings import EvalSettings
 from segcli.masks.rle import decode, encode
+from segcli.metrics.semantic import NO_CLASS
 from segcli.records import LabelMap, Segmentation
 
 __all__ = ["view"]
@@ -27,8 +28,11 @@ def view(side: Segmentation, settings: EvalSettings, *, truth: bool = True) -> S
     """
     if truth and settings.reduce_zero_label:
         side = _reduced(side)
-    if settings.protocol == "instance" and side.labels and side.labels.kind == "panoptic":
-        side = _things(side)
+    if side.labels is not None and side.labels.kind == "panoptic":
+        if settings.protocol == "instance":
+            return _things(side)
+        if settings.protocol == "semantic":
+            return _classes(side, truth=truth)
     return side
 
 
@@ -38,6 +42,26 @@ def _things(side: Segmentation) -> Segmentation:
     kept = tuple(s for s in side.segments if things is None or s.category in things)
     names = {k: v for k, v in side.categories.items() if things is None or k in things}
     return replace(side, labels=None, segments=kept, categories=names)
+
+
+def _classes(side: Segmentation, *, truth: bool) -> Segmentation:
+    """A panoptic map's classes; void does not count in ground truth, and is no class elsewhere."""
+    labels = side.labels
+    assert labels is not None
+    ids, places = np.unique(labels.values, return_inverse=True)
+    category = {s.id: s.category for s in side.segments}
+    of_id = [NO_CLASS if category.get(i) is None else category[i] for i in ids.tolist()]
+    values = np.array(of_id, np.int32)[places.reshape(labels.values.shape)]
+    void = values == NO_CLASS
+    if truth and void.any():
+        ignored = void if side.ignore is None else void | decode(side.ignore)
+        return replace(
+            side,
+            segments=(),
+            labels=LabelMap(np.where(void, 0, values), "semantic"),
+            ignore=encode(ignored),
+        )
+    return replace(side, segments=(), labels=LabelMap(values, "semantic"))
 
 
 def _reduced(side: Segmentation) -> Segmentation:

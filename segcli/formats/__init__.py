@@ -11,16 +11,21 @@ from segcli.errors import ConfigError, InputError, closest
 from segcli.formats import (
     amg,
     binary,
+    bsds,
+    cityscapes,
     coco,
     coco_dataset,
+    coco_panoptic,
+    labelme,
     labels,
     masks,
     ndjson,
     sa1b,
+    semantic,
     yolo,
 )
 from segcli.formats.base import Format, ReadOptions, Source, WriteOptions
-from segcli.formats.rasters import colour_only
+from segcli.formats.rasters import can_read_colors, common_fault
 
 __all__ = [
     "FORMATS",
@@ -43,8 +48,13 @@ FORMATS: dict[str, Format] = {
         sa1b,
         coco,
         coco_dataset,
+        coco_panoptic,
         yolo,
         binary,
+        semantic,
+        labelme,
+        cityscapes,
+        bsds,
         ndjson,
     )
 }
@@ -106,7 +116,7 @@ def open_source(
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
-    chosen = get(format) if format else _tell(path)
+    chosen = get(format) if format else _tell(path, options)
     if chosen.open is None:
         raise ConfigError(
             f"format '{chosen.name}' cannot be read", why=f"try {', '.join(readable_names())}"
@@ -114,7 +124,7 @@ def open_source(
     return chosen.open(path, options)
 
 
-def _tell(path: Path) -> Format:
+def _tell(path: Path, options: ReadOptions) -> Format:
     if path.is_dir() and not any(path.iterdir()):
         raise InputError(f"{path}: is an empty folder")
     if ndjson.FORMAT.recognise is not None and ndjson.FORMAT.recognise(path):
@@ -131,8 +141,15 @@ def _tell(path: Path) -> Format:
             f"{path}: could be {' or '.join(found.values())}",
             fix="give the file or sub-folder that is meant",
         )
+    if can_read_colors(path, options):
+        return labels.FORMAT
+    fault = common_fault(path)
+    if fault is not None and path.is_file():
+        raise InputError(fault.message, why=fault.why, fix=fault.fix)
     raise InputError(
         f"{path}: holds no masks in a known format",
-        why=colour_only(path) or f"known are {', '.join(readable_names())}",
-        fix="give the folder or file that holds the masks",
+        why=f"{fault.message}: {fault.why}"
+        if fault
+        else f"known are {', '.join(readable_names())}",
+        fix=(fault and fault.fix) or "give the folder or file that holds the masks",
     )

@@ -23,6 +23,8 @@ from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = ["FORMAT"]
 
+_FIX = f"copy {METADATA} again: its columns are {', '.join(COLUMNS[:3])}, …"
+
 
 def _write(result: Segmentation, folder: Path, stem: str, options: WriteOptions) -> list[Path]:
     del options
@@ -78,7 +80,8 @@ class _AmgFolders(Source):
             if size is not None and mask.shape != size:
                 raise MaskError(
                     f"{path}: is {mask.shape[1]}x{mask.shape[0]}, "
-                    f"the masks beside it {size[1]}x{size[0]}"
+                    f"the masks beside it {size[1]}x{size[0]}",
+                    fix="save all masks of an image at the image's size",
                 )
             size = mask.shape[0], mask.shape[1]
             segments.append(segment_from_mask(mask, **_fields(folder, row)))
@@ -95,11 +98,14 @@ class _AmgFolders(Source):
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows, columns = list(reader), tuple(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MaskError(f"{path}: cannot be read", why=str(error)) from error
+        raise MaskError(f"{path}: cannot be read", why=str(error), fix=_FIX) from error
+    if columns != COLUMNS:
+        raise MaskError(f"{path}: has other columns than Meta's amg.py writes", fix=_FIX)
     if any(value is None for row in rows for value in row.values()):
-        raise MaskError(f"{path}: a row is cut off")
+        raise MaskError(f"{path}: a row is cut off", fix=_FIX)
     return rows
 
 
@@ -107,7 +113,11 @@ def _fields(folder: Path, row: dict[str, str]) -> dict[str, object]:
     try:
         values = [float(row[name]) if row[name] else None for name in COLUMNS]
     except (KeyError, ValueError) as error:
-        raise MaskError(f"{folder / METADATA}: malformed row {row}", why=repr(error)) from error
+        raise MaskError(
+            f"{folder / METADATA}: malformed row of the mask {row.get('id')}",
+            why=repr(error),
+            fix=_FIX,
+        ) from error
     crop, point = values[10:14], values[6:8]
     return {
         "id": int(values[0] or 0),
@@ -126,7 +136,10 @@ def _recognise(path: Path) -> str | None:
 def _open(path: Path, options: ReadOptions) -> Source:
     folders = amg_folders(path) if path.is_dir() else []
     if not folders:
-        raise InputError(f"{path}: holds no {METADATA} with the header of Meta's amg.py")
+        raise InputError(
+            f"{path}: holds no {METADATA} with the header of Meta's amg.py",
+            fix="leave the format out",
+        )
     return _AmgFolders(path, folders, options)
 
 

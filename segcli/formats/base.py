@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 from typing import IO, Any, Literal
 
+from segcli.errors import MaskError, SegcliError
 from segcli.records import LabelKind, Segmentation
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "ReadOptions",
     "Source",
     "WriteOptions",
+    "check_inside",
     "free_stem",
     "json_text",
+    "located",
     "replacing",
     "size_lookup",
     "stem_of",
@@ -142,7 +145,11 @@ class Format:
             per image; `stem` is the mirrored relative path without suffix.
         write_dataset: (segmentations, file, options) → files written, for layouts with one file
             for all images; written from the records once all images are done.
-        file_name: name of the one file of a layout that has one for all images, or "".
+        check: raises MaskError for a result that `write_dataset` cannot write, so that the others
+            can be written without it.
+        holds_void: whether it keeps apart pixels that must not count.
+        file_name: name of the one file of a layout that has one for all images, or ""; with a
+            folder where it lies among files of each image.
         recognise: path → what it looks like in words, or None when it is something else.
         open: (path, options) → its Source.
     """
@@ -155,6 +162,8 @@ class Format:
     recognise: Callable[[Path], str | None] | None = None
     open: Callable[[Path, ReadOptions], Source] | None = None
     file_name: str = ""
+    holds_void: bool = False
+    check: Callable[[Segmentation], None] | None = None
 
 
 def size_lookup(options: ReadOptions) -> Callable[[str], tuple[int, int] | None]:
@@ -198,6 +207,24 @@ def stem_of(key: str) -> str:
     return f"{folder}/{stem}" if folder else stem
 
 
+def check_inside(key: str) -> None:
+    """Refuse an image key that is no path below the folder that results are written to.
+
+    Raises:
+        MaskError: it is empty or absolute, or leads out of the folder.
+    """
+    # Parts are judged as both families of systems read them: files travel between them.
+    places = (PurePosixPath(key), PureWindowsPath(key))
+    outside = any(p.is_absolute() or p.drive or p.root or ".." in p.parts for p in places)
+    if outside or "\0" in key or not PurePosixPath(key).parts:
+        raise MaskError(
+            f"{key}: is no path below the folder that is written",
+            why="an image's results are written under its own path, which must be relative and "
+            "without '..'",
+            fix="make the file names in the source relative",
+        )
+
+
 def unique_stems(keys: Sequence[str]) -> list[str]:
     """A name without suffix for each image key, so that no two images share one.
 
@@ -220,6 +247,11 @@ def unique_stems(keys: Sequence[str]) -> list[str]:
     taken = {name for name, count in free.items() if count == 1}
     # Numbers are last: names that only case tells apart, or one key twice.
     return [s if free[s.casefold()] == 1 else _numbered(s, taken) for s in stems]
+
+
+def located(where: str, error: SegcliError, fix: str) -> MaskError:
+    """A mask's error with the file and place it is in, and a way out where it names none."""
+    return MaskError(f"{where}: {error.message}", why=error.why, fix=error.fix or fix)
 
 
 def free_stem(key: str, taken: set[str]) -> str:

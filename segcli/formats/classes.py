@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from segcli.errors import InputError, closest
+from segcli.formats.base import ReadOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["ClassList", "Color", "class_list_names", "read_class_list"]
+__all__ = ["ClassList", "Color", "class_list_names", "read_class_list", "with_classes"]
 
 Color = tuple[int, int, int]
 _EXAMPLE = 'JSON {"0": "background", "1": "cell"} or ["background", "cell"], or one name a line'
-_ENTRY = "each class has an id and a name: [[class]] id = 1, name = \"cell\", color = [255, 0, 0]"
+_ENTRY = 'each class has an id and a name: [[class]] id = 1, name = "cell", color = [255, 0, 0]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class ClassList:
 
     Attributes:
         names: name by class id, ignored classes too.
-        colors: (red, green, blue), each 0 to 255, by class id, where stated; no colour twice.
+        colors: (red, green, blue), each 0 to 255, by class id, where stated.
         things: ids of countable things, the others being stuff; None: not stated.
         ignored: ids of classes that do not count in ground truth.
     """
@@ -41,8 +43,9 @@ class ClassList:
 
     @property
     def ids_by_color(self) -> dict[Color, int]:
-        """Class id by colour."""
-        return {color: number for number, color in self.colors.items()}
+        """Class id by colour; a colour that several classes share stands for none of them."""
+        shared = Counter(self.colors.values())
+        return {color: number for number, color in self.colors.items() if shared[color] == 1}
 
     @property
     def evaluated(self) -> dict[int, str]:
@@ -58,6 +61,17 @@ class ClassList:
             things=None if self.things is None else frozenset(n - 1 for n in self.things if n > 0),
             ignored=frozenset(n - 1 for n in self.ignored if n > 0),
         )
+
+
+def with_classes(options: ReadOptions, classes: ClassList) -> ReadOptions:
+    """Choices of a reader, with what a class list says."""
+    return replace(
+        options,
+        ignored=classes.ignored,
+        class_names=classes.names,
+        class_colors=classes.ids_by_color,
+        things=classes.things,
+    )
 
 
 def class_list_names() -> list[str]:
@@ -120,7 +134,7 @@ def _parsed(path: Path, text: str) -> ClassList:
     if isinstance(parsed, dict):
         return ClassList({int(number): str(name) for number, name in parsed.items()})
     if not isinstance(parsed, list):
-        raise ValueError("it is neither an object nor a list")
+        raise ValueError("it is neither an object nor a list")  # noqa: TRY004 (told as one)
     if any(isinstance(entry, dict) for entry in parsed):
         return _from_tables(parsed)
     return ClassList(_numbered(str(name) for name in parsed))
@@ -149,7 +163,6 @@ def _from_tables(tables: Any) -> ClassList:  # noqa: ANN401 (parsed JSON or TOML
             things[number] = bool(thing)
         if table.get("ignored", False):
             ignored.add(number)
-    _refuse_shared(names, colors)
     stated = frozenset(n for n, thing in things.items() if thing) if things else None
     return ClassList(names, colors, stated, frozenset(ignored))
 
@@ -168,12 +181,3 @@ def _color(name: str, color: Any) -> Color:  # noqa: ANN401 (parsed JSON or TOML
     if not whole or not all(0 <= c <= 255 for c in color):
         raise ValueError(f"the color {color!r} of {name} is not [red, green, blue], each 0 to 255")
     return color[0], color[1], color[2]
-
-
-def _refuse_shared(names: Mapping[int, str], colors: Mapping[int, Color]) -> None:
-    owners: dict[Color, int] = {}
-    for number, color in colors.items():
-        if color in owners:
-            first, second = names[owners[color]], names[number]
-            raise ValueError(f"{first} and {second} both have the color {list(color)}")
-        owners[color] = number

@@ -7,16 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import InputError, MaskError
-from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, json_text, replacing
+from segcli.formats.base import (
+    Format,
+    ReadOptions,
+    Source,
+    WriteOptions,
+    json_text,
+    located,
+    replacing,
+)
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.labels import rank_score, segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
-__all__ = ["CLASS_AGNOSTIC", "FORMAT", "ImageIds", "image_id", "images_file"]
+__all__ = ["CLASS_AGNOSTIC", "FORMAT", "IMAGE", "ImageIds", "image_id", "images_file"]
 
 CLASS_AGNOSTIC = 1
 """The category of a proposal: COCO has no way to say none."""
+IMAGE = "each image has an id, a file_name, a height and a width"
+"""What COCO files say of an image."""
+_ENTRY = "each result has image_id, category_id, segmentation (an RLE or polygons) and score"
 _PROPOSALS = [{"id": CLASS_AGNOSTIC, "name": "object"}]
 
 
@@ -66,6 +77,7 @@ class ImageIds:
             raise InputError(
                 f"{path} and {self._taken[number]} both have image id {number}",
                 why="two pictures stand for one image of the ground truth",
+                fix="keep one of them, or leave --gt out",
             )
         self._taken[number] = path
         return number
@@ -87,8 +99,9 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
             images.append(image_record(result.image, number))
             for segment in segments_of(result):
                 record = _detection(segment, number)
-                name = segment.category_name or categories.get(record["category_id"], "")
-                categories[record["category_id"]] = name
+                category = record["category_id"]
+                name = segment.category_name or result.categories.get(category)
+                categories[category] = name or categories.get(category, "")
                 out.write(separator + dump(record))
                 separator = b",\n"
         out.write(b"[]\n" if separator == b"[\n" else b"\n]\n")
@@ -201,11 +214,11 @@ class _Results(Source):
             rle = from_coco(detection["segmentation"], *size)
             score, category = float(detection["score"]), int(detection["category_id"])
         except MaskError as error:
-            raise MaskError(
-                f"{self._path}: {key}: {error.message}", why=error.why, fix=error.fix
-            ) from error
+            raise located(f"{self._path}: {key}", error, _ENTRY) from error
         except (KeyError, TypeError, ValueError) as error:
-            raise MaskError(f"{self._path}: {key}: malformed", why=repr(error)) from error
+            raise MaskError(
+                f"{self._path}: {key}: malformed", why=repr(error), fix=_ENTRY
+            ) from error
         return segment_from_rle(rle, score=score, category=None if self._proposals else category)
 
 
@@ -216,14 +229,17 @@ def _file_name(path: str) -> str:
 def _detections(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     parsed = load_json(path)
     if not isinstance(parsed, list):
-        raise InputError(f"{path}: is no COCO results file", why="results are a JSON list")
+        raise InputError(
+            f"{path}: is no COCO results file", why="results are a JSON list", fix=_ENTRY
+        )
     for index, detection in enumerate(parsed):
         if not isinstance(detection, dict) or "image_id" not in detection:
-            raise InputError(f"{path}: entry {index} has no image_id")
+            raise InputError(f"{path}: entry {index} has no image_id", fix=_ENTRY)
         if "segmentation" not in detection:
             raise InputError(
                 f"{path}: entry {index} has no segmentation",
                 why="boxes or keypoints alone are no masks",
+                fix=_ENTRY,
             )
         yield image_id(detection["image_id"], f"{path}: entry {index}"), detection
 
@@ -243,6 +259,7 @@ def image_id(value: Any, where: str) -> int:  # noqa: ANN401 (parsed JSON)
         raise InputError(
             f"{where}: the image id {value!r} is not a whole number",
             why="detections and images of a COCO file are matched by whole numbers",
+            fix="number the images, and name these numbers in image_id",
         )
     return number
 
@@ -261,7 +278,9 @@ def _listed(path: Path, dataset: Any) -> Iterator[tuple[int, str, tuple[int, int
             size = int(image["height"]), int(image["width"])
             entry = image_id(image["id"], str(path)), str(image["file_name"]), size
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: a malformed image: {image}", why=repr(error)) from error
+            raise InputError(
+                f"{path}: a malformed image: {image}", why=repr(error), fix=IMAGE
+            ) from error
         yield entry
 
 
@@ -285,7 +304,9 @@ def _recognise(path: Path) -> str | None:
 def _open(path: Path, options: ReadOptions) -> Source:
     file = only_json(path, "results") or path
     if not file.is_file():
-        raise InputError(f"{path}: holds no COCO results file, or several")
+        raise InputError(
+            f"{path}: holds no COCO results file, or several", fix="give the JSON file itself"
+        )
     return _Results(file, options)
 
 

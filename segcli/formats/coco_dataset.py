@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import InputError, MaskError
-from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, replacing
-from segcli.formats.coco import CLASS_AGNOSTIC, ImageIds, dump, image_id, image_record
+from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, located, replacing
+from segcli.formats.coco import CLASS_AGNOSTIC, IMAGE, ImageIds, dump, image_id, image_record
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.labels import segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = ["FORMAT", "CocoDataset", "image_ids"]
+
+_ANNOTATION = "each annotation has image_id, category_id and segmentation (an RLE or polygons)"
 
 
 def image_ids(path: str | Path) -> dict[str, int]:
@@ -100,10 +102,15 @@ class CocoDataset(Source):
     def _image_of(self, annotation: Any) -> int:  # noqa: ANN401 (parsed JSON)
         where = f"{self._path}: an annotation"
         if not isinstance(annotation, dict):
-            raise InputError(f"{where} is no object", why=f"it is {annotation!r}"[:200])
+            raise InputError(
+                f"{where} is no object", why=f"it is {annotation!r}"[:200], fix=_ANNOTATION
+            )
         number = image_id(annotation.get("image_id"), where)
         if number not in self.names:
-            raise InputError(f"{where} names the unknown image id {number}")
+            raise InputError(
+                f"{where} names the unknown image id {number}",
+                fix="list the image, or take the annotation out",
+            )
         return number
 
     def keys(self) -> Sequence[str]:
@@ -143,15 +150,15 @@ class CocoDataset(Source):
             area = annotation.get("area")
             area = segment.area if area is None else float(area)
         except MaskError as error:
-            raise MaskError(f"{where}: {error.message}", why=error.why, fix=error.fix) from error
+            raise located(where, error, _ANNOTATION) from error
         except (KeyError, TypeError, ValueError) as error:
-            raise MaskError(f"{where}: malformed", why=repr(error)) from error
+            raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
         return replace(segment, area=area)
 
 
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file", fix="give the JSON file itself")
     parsed = load_json(path)
     held: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
     missing = [k for k in ("images", "annotations") if not isinstance(held.get(k), list)]
@@ -163,8 +170,9 @@ def _load(path: Path) -> dict[str, Any]:
         )
     if any(isinstance(a, dict) and "segments_info" in a for a in held["annotations"][:1]):
         raise InputError(
-            f"{path}: is a COCO panoptic file, which is not read yet",
-            fix="convert it to a COCO instance dataset first",
+            f"{path}: is a COCO panoptic file",
+            why="its masks are in PNGs beside it",
+            fix="leave the format out, or say coco-panoptic",
         )
     return held
 
@@ -178,11 +186,15 @@ def _images(path: Path, parsed: dict[str, Any]) -> dict[str, dict[str, Any]]:
             name, number = str(image["file_name"]), image_id(image["id"], f"{path}: an image")
             size = {"height": int(image["height"]), "width": int(image["width"])}
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: a malformed image: {image}", why=repr(error)) from error
+            raise InputError(
+                f"{path}: a malformed image: {image}", why=repr(error), fix=IMAGE
+            ) from error
         if name in images:
-            raise InputError(f"{path}: two images have the file name {name}")
+            raise InputError(
+                f"{path}: two images have the file name {name}", fix="make them unique"
+            )
         if number in seen:
-            raise InputError(f"{path}: two images have the id {number}")
+            raise InputError(f"{path}: two images have the id {number}", fix="make them unique")
         seen.add(number)
         images[name] = {"id": number, **size}
     return images
@@ -192,7 +204,9 @@ def _categories(path: Path, parsed: dict[str, Any]) -> dict[int, str]:
     try:
         return {int(c["id"]): str(c["name"]) for c in parsed.get("categories") or []}
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: a malformed category", why=repr(error)) from error
+        raise InputError(
+            f"{path}: a malformed category", why=repr(error), fix="each has an id and a name"
+        ) from error
 
 
 def _recognise(path: Path) -> str | None:

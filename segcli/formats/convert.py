@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from segcli.errors import ConfigError, ItemError, MaskError, OutputError, WriteError
@@ -14,6 +14,7 @@ from segcli.formats.base import (
     Overlap,
     Source,
     WriteOptions,
+    check_inside,
     free_stem,
     stem_of,
     unique_stems,
@@ -67,6 +68,7 @@ def convert(
     overlap: Overlap = "score",
     *,
     overwrite: bool = False,
+    class_names: Mapping[int, str] | None = None,
 ) -> Converted:
     """Write every image of a source in another format, one in memory at a time.
 
@@ -78,6 +80,7 @@ def convert(
         to: name of the format.
         overlap: which segment keeps a pixel that several claim in a label map.
         overwrite: write into a folder that already holds files.
+        class_names: name by class id, for a source that lists none.
 
     Raises:
         ConfigError: the format is unknown or cannot be written.
@@ -88,12 +91,27 @@ def convert(
     if writer.write_dataset is None and writer.write_image is None:
         raise ConfigError(f"format '{to}' can be read but not written")
     _check_target(target, overwrite=overwrite)
-    work = _Work(source, target, WriteOptions(overlap=overlap))
+    names = class_names or source.categories
+    work = _Work(source, target, WriteOptions(overlap=overlap), class_names=names)
     try:
         work.write(writer)
     except OSError as error:
         raise WriteError(f"{target}: cannot be written", why=str(error)) from error
-    return Converted(work.images, work.segments, writer.loses, tuple(work.failures))
+    return Converted(
+        work.images, work.segments, _losses(writer, work), failures=tuple(work.failures)
+    )
+
+
+def _has_void(result: Segmentation) -> bool:
+    labels = result.labels
+    panoptic = labels is not None and labels.kind == "panoptic" and not labels.values.all()
+    return result.ignore is not None or panoptic
+
+
+def _losses(writer: Format, work: _Work) -> str:
+    void = 0 if writer.holds_void else work.void
+    lost = [writer.loses, f"that pixels of {void} images must not count" if void else ""]
+    return "; ".join(part for part in lost if part)
 
 
 def _check_target(target: Path, *, overwrite: bool) -> None:
@@ -117,8 +135,10 @@ class _Work:
     source: Source
     target: Path
     options: WriteOptions
+    class_names: Mapping[int, str]
     images: int = 0
     segments: int = 0
+    void: int = 0
     failures: list[Unconverted] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
@@ -126,7 +146,9 @@ class _Work:
     def write(self, writer: Format) -> None:
         """Write all images, and gather what failed."""
         if writer.write_dataset is not None:
-            writer.write_dataset(self._counted(), self.target / writer.file_name, self.options)
+            # Where files of each image lie beside it, the target is their folder.
+            file = self.target / Path(writer.file_name).name
+            writer.write_dataset(self._counted(writer), file, self.options)
         else:
             for key, result in self._results():
                 self._write_one(writer, key, result)
@@ -136,9 +158,11 @@ class _Work:
         ]
         self.failures += stated
 
-    def _counted(self) -> Iterator[Segmentation]:
+    def _counted(self, writer: Format) -> Iterator[Segmentation]:
         for key, result in self._results():
             try:
+                if writer.check is not None:
+                    writer.check(result)
                 self.segments += len(segments_of(result))
             except ItemError as error:
                 self.failures.append(Unconverted(key, error))
@@ -166,7 +190,7 @@ class _Work:
         Raises:
             MaskError: the image's path is absolute or leads out of the folder.
         """
-        _check_inside(image)
+        check_inside(image)
         # A suffix may differ: SA-1B's x.json is the result of x.jpg.
         if key in self.names and stem_of(key) == stem_of(image):
             return self.names[key]
@@ -174,6 +198,16 @@ class _Work:
         return free_stem(image, self.taken)
 
     def _results(self) -> Iterator[tuple[str, Segmentation]]:
+        for key, result in self._read():
+            self.void += _has_void(result)
+            if self.class_names and not result.categories:
+                yield key, replace(result, categories=dict(self.class_names))
+            else:
+                yield key, result
+            # The next image must not be decoded while this one is held.
+            del result
+
+    def _read(self) -> Iterator[tuple[str, Segmentation]]:
         if isinstance(self.source, StreamSource):
             yield from self._streamed()
             return
@@ -201,16 +235,3 @@ class _Work:
             yield found
             # The next image must not be decoded while this one is held.
             del found
-
-
-def _check_inside(key: str) -> None:
-    # Parts are judged as both families of systems read them: files travel between them.
-    places = (PurePosixPath(key), PureWindowsPath(key))
-    outside = any(p.is_absolute() or p.drive or p.root or ".." in p.parts for p in places)
-    if outside or "\0" in key or not PurePosixPath(key).parts:
-        raise MaskError(
-            f"{key}: is no path below the folder that is written",
-            why="an image's results are written under its own path, which must be relative and "
-            "without '..'",
-            fix="make the file names in the source relative",
-        )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,17 +15,21 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from segcli.errors import MaskError
+from segcli.formats import png
 
 __all__ = [
     "ARRAYS",
     "LOSSY",
     "PICTURES",
     "PhotographError",
+    "Pixels",
     "Raster",
     "files_below",
     "looks_like_photograph",
     "photographs_beside",
     "raster_files",
+    "raster_of",
+    "read_pixels",
     "read_raster",
     "spread",
 ]
@@ -32,6 +37,7 @@ __all__ = [
 LOSSY = frozenset({".jpg", ".jpeg"})
 PICTURES = frozenset({".png", ".tif", ".tiff", ".bmp", ".gif", ".pgm"}) | LOSSY
 ARRAYS = frozenset({".npy", ".npz"})
+_MASK_NAMES = ("labels", "masks")
 _FEW_BITS = {"L;2": 85, "L;4": 17}
 _MODES = {"1": "1-bit", "L": "8-bit grey", "P": "palette", "I": "32-bit", "F": "float"}
 
@@ -50,6 +56,21 @@ class Raster:
     values: npt.NDArray[Any]
     mode: str
     lossy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """One decoded picture.
+
+    Attributes:
+        values: (H, W) or (H, W, channels) as Pillow gives them.
+        mode: Pillow's name for the kind of its pixels.
+        stretch: what Pillow multiplied greys of few bits by.
+    """
+
+    values: npt.NDArray[Any]
+    mode: str
+    stretch: int = 1
 
 
 class PhotographError(MaskError):
@@ -125,62 +146,101 @@ def spread(names: list[str], most: int) -> list[str]:
     return [names[i * (len(names) - 1) // (most - 1)] for i in range(most)]
 
 
-def read_raster(path: Path) -> Raster:
+def read_raster(path: Path, page: int | None = None) -> Raster:
     """Decode one mask file.
 
     Args:
         path: a picture with one channel (or three equal ones, or a mask in its alpha channel), or
             one array in .npy or .npz.
+        page: page of a multi-page TIFF, from 0; None: the file must have one.
 
     Raises:
         MaskError: the file is damaged, has colours, or is no (H, W) map of integers.
     """
+    if _suffix(path.name) not in ARRAYS:
+        return raster_of(path, read_pixels(path, page))
+    with _told(path):
+        return _read_array(path)
+
+
+def read_pixels(path: Path, page: int | None = None) -> Pixels:
+    """Decode one picture, its colours too.
+
+    Raises:
+        MaskError: the file is damaged, is turned by EXIF, or has several pages and none is chosen.
+    """
+    with _told(path), Image.open(path) as picture:
+        _check_upright(path, picture)
+        pages = getattr(picture, "n_frames", 1)
+        if page is not None:
+            picture.seek(page)
+        elif pages > 1:
+            raise MaskError(
+                f"{path}: holds {pages} pages",
+                why="a mask file belongs to one image",
+                fix="save each page as its own file",
+            )
+        mode, stretch = picture.mode, _few_bits(picture)
+        return Pixels(png.pixels(picture), mode, stretch)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Whatever a decoder raises becomes our error, naming the file."""
     try:
-        return _read_array(path) if _suffix(path.name) in ARRAYS else _read_picture(path)
+        yield
     except MaskError:
         raise
     except FileNotFoundError as error:
-        raise MaskError(f"{path}: no such file") from error
+        raise MaskError(f"{path}: no such file", fix="restore it, or list it no more") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
-        raise MaskError(f"{path}: cannot be decoded", why=f"{error}") from error
+        raise MaskError(
+            f"{path}: cannot be decoded",
+            why=f"{error}",
+            fix="the file may be cut off: export or copy it again",
+        ) from error
 
 
 def _read_array(path: Path) -> Raster:
     loaded = np.load(path, allow_pickle=False)
     if not isinstance(loaded, np.ndarray):
         with loaded:
-            if len(loaded.files) != 1:
-                raise MaskError(
-                    f"{path}: holds {len(loaded.files)} arrays ({', '.join(loaded.files)})",
-                    why="a mask file holds one (H, W) array",
-                    fix="numpy.savez(path, mask=array)",
-                )
-            loaded = loaded[loaded.files[0]]
+            loaded = loaded[_array_name(path, loaded.files)]
     if loaded.ndim == 3 and 1 in (loaded.shape[0], loaded.shape[-1]):
         loaded = loaded[0] if loaded.shape[0] == 1 else loaded[..., 0]
     return Raster(_whole(path, loaded), "1-bit" if loaded.dtype == bool else "array")
 
 
-def _read_picture(path: Path) -> Raster:
-    with Image.open(path) as picture:
-        _check_upright(path, picture)
-        if getattr(picture, "n_frames", 1) > 1:
-            raise MaskError(
-                f"{path}: holds {picture.n_frames} pages",  # type: ignore[attr-defined]
-                why="a mask file belongs to one image",
-                fix="save each page as its own file",
-            )
-        mode = picture.mode
-        few_bits = _few_bits(picture)
-        values: npt.NDArray[Any] = np.asarray(picture)
+def _array_name(path: Path, names: Sequence[str]) -> str:
+    """The only array of an .npz, or the only one that has the name of a mask."""
+    named = names if len(names) == 1 else [n for n in names if n.lower() in _MASK_NAMES]
+    if len(named) != 1:
+        raise MaskError(
+            f"{path}: holds {len(names)} arrays ({', '.join(names)})",
+            why=f"a mask file holds one (H, W) array, or one that is named {_one_of(_MASK_NAMES)}",
+            fix="numpy.savez(path, labels=array)",
+        )
+    return named[0]
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def raster_of(path: Path, pixels: Pixels) -> Raster:
+    """The mask that a picture holds.
+
+    Raises:
+        MaskError: it has colours, or is no map of integers.
+    """
+    values, mode = pixels.values, pixels.mode
     if values.ndim == 3:
         values, words = _one_channel(path, values, mode)
     else:
         words = "16-bit" if mode.startswith("I;16") else _MODES.get(mode, mode)
-    if few_bits > 1:
-        values = values // few_bits
-    lossy = _suffix(path.name) in LOSSY
-    return Raster(_whole(path, values), words, lossy)
+    if pixels.stretch > 1:
+        values = values // pixels.stretch
+    return Raster(_whole(path, values), words, _suffix(path.name) in LOSSY)
 
 
 def _few_bits(picture: ImageFile.ImageFile) -> int:
@@ -225,13 +285,18 @@ def _one_channel(path: Path, values: npt.NDArray[Any], mode: str) -> tuple[npt.N
     raise PhotographError(
         f"{path}: is a colour picture ({mode})",
         why="a label map has one channel; which class a colour stands for is nowhere stated",
-        fix="save masks with one channel (grey, 16-bit or palette PNG), or one file per object",
+        fix="--class-names FILE.toml that says the color of each class; or --kind instance if each "
+        "colour is an object's id; or save masks with one channel",
     )
 
 
 def _whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if values.ndim != 2 or values.size == 0:
-        raise MaskError(f"{path}: has shape {values.shape}", why="a mask has two axes (H, W)")
+        raise MaskError(
+            f"{path}: has shape {values.shape}",
+            why="a mask has two axes (H, W)",
+            fix="save one (H, W) array a file",
+        )
     if values.dtype.kind in "bui":
         return values
     if values.dtype.kind == "f" and bool(
@@ -241,6 +306,7 @@ def _whole(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     raise MaskError(
         f"{path}: holds {values.dtype} values that are not whole numbers",
         why="labels are integers; probabilities need a threshold first",
+        fix="threshold them (0.5 is usual), or round them to the class ids they are",
     )
 
 

@@ -6,18 +6,22 @@ import re
 from pathlib import Path
 
 from segcli.formats.files import PICTURES, files_below
+from segcli.formats.sniff import panoptic_json
 
 __all__ = [
+    "CLASSES",
     "COLUMNS",
     "METADATA",
     "amg_folders",
     "any_folders",
+    "cityscapes_files",
     "folder_name",
     "object_folders",
     "owns_folder",
 ]
 
 METADATA = "metadata.csv"
+CLASSES = "classes.json"
 COLUMNS = (
     "id",
     "area",
@@ -34,6 +38,9 @@ COLUMNS = (
     "crop_box_w",
     "crop_box_h",
 )
+_CITYSCAPES = re.compile(
+    r"(.+?)(?:_gtFine|_gtCoarse)?_(labelIds|labelTrainIds|instanceIds|instanceTrainIds)\.png"
+)
 _NUMBER = re.compile(r"\d{4,}\.png")
 
 
@@ -43,9 +50,14 @@ def folder_name(root: Path, below: str) -> str:
 
 
 def amg_folders(root: Path) -> list[str]:
-    """Folders below `root` ("" is itself) that hold a metadata.csv with Meta's header."""
+    """Folders below `root` ("" is itself) that hold a metadata.csv with Meta's header.
+
+    Where there is one, folders with masks whose metadata.csv is damaged belong to them.
+    """
     found = [n for n in files_below(root) if n.rpartition("/")[2] == METADATA]
-    return sorted(n.rpartition("/")[0] for n in found if _has_header(root / n))
+    whole = {n.rpartition("/")[0] for n in found if _has_header(root / n)}
+    beside = {n.rpartition("/")[0] for n in found} - whole if whole else set()
+    return sorted(whole | {b for b in beside if (root / b / "0.png").is_file()})
 
 
 def _has_header(path: Path) -> bool:
@@ -103,6 +115,30 @@ def _is_numbered(names: list[str]) -> bool:
     return canonical and numbers == list(range(len(numbers)))
 
 
-def owns_folder(root: Path) -> bool:
-    """Whether the pictures below `root` are parts of images, not masks of whole images."""
-    return bool(amg_folders(root) or object_folders(root))
+def cityscapes_files(path: Path) -> dict[str, dict[str, str]]:
+    """Cityscapes' label files below a folder, or the one given: kind → key → relative path.
+
+    A kind is the end of the name (``labelIds``), a key the path without that (``a/b.png``). Empty
+    when most other pictures beside them are neither colours of the same labels nor photographs.
+    """
+    found: dict[str, dict[str, str]] = {}
+    others = 0
+    for name in files_below(path) if path.is_dir() else [path.name]:
+        if match := _CITYSCAPES.fullmatch(name):
+            found.setdefault(match[2], {})[f"{match[1]}.png"] = name
+        elif not name.endswith(("_color.png", "_leftImg8bit.png")):
+            others += Path(name).suffix.lower() in PICTURES
+    return found if sum(map(len, found.values())) > others else {}
+
+
+def owns_folder(path: Path) -> bool:
+    """Whether another layout owns the pictures at a path: they are no label maps of their own.
+
+    Those of a folder per image are parts of images; others have meanings that a file beside them or
+    their names say.
+    """
+    if path.is_dir() and (path / CLASSES).is_file():
+        return True
+    if cityscapes_files(path) or (path.is_dir() and panoptic_json(path)):
+        return True
+    return path.is_dir() and bool(amg_folders(path) or object_folders(path))

@@ -73,9 +73,8 @@ def _judge_grey(surveys: Sequence[Survey], values: list[set[int]]) -> Verdict:
     """Tell 8-bit instance ids from 8-bit class ids: objects are of one piece and vary in number."""
     used = [v - {0, 255} for v in values]
     many = [(s, v) for s, v in zip(surveys, used, strict=True) if v]
-    pieces = sum(s.one_piece * len(v) for s, v in many)
     labels = sum(len(v) for _, v in many)
-    whole = labels > 0 and pieces >= 0.95 * labels
+    whole = _are_whole(many, labels)
     varies = len(many) == 1 or len({len(v) for _, v in many}) > 1
     contiguous = sum(max(v) == len(v) for _, v in many) >= 0.9 * len(many)
     if whole and varies and (contiguous or labels >= 8 * len(many)):
@@ -85,3 +84,15 @@ def _judge_grey(surveys: Sequence[Survey], values: list[set[int]]) -> Verdict:
         return Verdict("semantic", "values recur in separate pieces")
     why = "the same values in each file" if not varies else "values are not numbered objects"
     return Verdict("semantic", why, certain=False)
+
+
+def _are_whole(many: Sequence[tuple[Survey, set[int]]], labels: int) -> bool:
+    """Whether 95 % of the labels are of one piece; no more files are asked than decide it."""
+    pieces, left = 0.0, labels
+    for surveyed, values in many:
+        pieces += surveyed.one_piece * len(values)
+        left -= len(values)
+        # One label more than can matter, so that rounding decides nothing.
+        if pieces + left + 1 < 0.95 * labels:
+            return False
+    return labels > 0 and pieces >= 0.95 * labels

@@ -110,6 +110,7 @@ class _Folders(Source):
                     f"{self._root / name}: is {mask.shape[1]}x{mask.shape[0]}, "
                     f"the masks beside it {size[1]}x{size[0]}",
                     why="all masks of an image have the image's size",
+                    fix="save them at that size, or give each image its own folder",
                 )
             size = mask.shape[0], mask.shape[1]
             stem = Path(name).stem
@@ -117,7 +118,10 @@ class _Folders(Source):
             segments.append(segment_from_mask(mask, id=number))
         size = size or self._size_of(key)
         if size is None:
-            raise MaskError(f"{self._root / key}: holds no masks, so the image size is unknown")
+            raise MaskError(
+                f"{self._root / key}: holds no masks, so the image size is unknown",
+                fix="evaluate segments.ndjson, or a format that stores the image size",
+            )
         image = ImageRef(path=key, height=size[0], width=size[1], source=str(self._root / key))
         return Segmentation(image=image, segments=tuple(segments))
 
@@ -136,6 +140,7 @@ def _open(path: Path, options: ReadOptions) -> Source:
             f"{path}: holds no folders of object masks",
             why="expected <image>/0000.png, 0001.png, … or <image>/masks/*.png; where the format "
             "is said to be masks, a folder of pictures for each image and none outside them",
+            fix="leave the format out",
         )
     return _Folders(path, files, options)
 

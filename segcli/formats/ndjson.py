@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from segcli.errors import InputError, MaskError
-from segcli.formats.base import Format, ReadOptions, Source, json_text
+from segcli.formats.base import Format, ReadOptions, Source, json_text, located
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
@@ -30,6 +30,7 @@ __all__ = [
 
 SCHEMA = "segcli.image/1"
 FILE_NAME = "segments.ndjson"
+_CUT = "the line may be cut off: take it out, or run the same segcli predict command again"
 _HEAD = b'{"schema":"segcli.'
 _SEGMENT_OPTIONAL = ("category", "category_name", "id")
 
@@ -72,7 +73,7 @@ def parse_line(line: str | bytes, where: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except ValueError as error:
-        raise InputError(f"{where}: not JSON", why=str(error)) from error
+        raise InputError(f"{where}: not JSON", why=str(error), fix=_CUT) from error
     if not isinstance(record, dict) or not str(record.get("schema", "")).startswith("segcli."):
         raise InputError(
             f"{where}: not a segcli record",
@@ -104,9 +105,10 @@ def from_record(record: dict[str, Any]) -> Segmentation:
         segments = tuple(_segment(s, height, width) for s in record["segments"])
     except MaskError as error:
         where = record.get("path", "a record")
-        raise MaskError(f"{where}: {error.message}", why=error.why, fix=error.fix) from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise MaskError(f"{record.get('path', 'a record')}: malformed", why=repr(error)) from error
+        raise located(f"{where}", error, _CUT) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        where = record.get("path", "a record")
+        raise MaskError(f"{where}: malformed", why=repr(error), fix=_CUT) from error
     return Segmentation(image=image, segments=segments, model=record.get("model") or "")
 
 
@@ -241,7 +243,10 @@ class _FileSource(Source):
     def read(self, key: str) -> Segmentation:
         with self._path.open("rb") as file:
             file.seek(self._offsets[key])
-            return from_record(json.loads(file.readline()))
+            try:
+                return from_record(json.loads(file.readline()))
+            except MaskError as error:
+                raise located(str(self._path), error, _CUT) from error
 
 
 def _twice(where: str, key: str) -> InputError:
@@ -279,7 +284,7 @@ def _open(path: Path, options: ReadOptions) -> Source:
     del options
     file = _records_file(path)
     if file is None:
-        raise InputError(f"{path}: holds no {FILE_NAME}")
+        raise InputError(f"{path}: holds no {FILE_NAME}", fix="leave the format out")
     return _FileSource(file)
 
 

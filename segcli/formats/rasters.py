@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from segcli.errors import InputError, MaskError
-from segcli.formats.base import ReadOptions, Source
+from segcli.formats.base import ReadOptions
 from segcli.formats.files import (
-    LOSSY,
     PhotographError,
     photographs_beside,
     raster_files,
-    read_raster,
     spread,
 )
 from segcli.formats.folders import owns_folder
-from segcli.formats.judge import judge
+from segcli.formats.judge import Verdict, judge
+from segcli.formats.raster_source import Colors, Judged, RasterSource
 from segcli.formats.survey import Survey, survey
-from segcli.masks.rle import encode
-from segcli.records import RLE, ImageRef, LabelKind, LabelMap, Segmentation
+from segcli.images import page_count
 
-__all__ = ["RasterSource", "colour_only", "open_rasters", "sample_of"]
+__all__ = ["RasterSource", "can_read_colors", "common_fault", "open_rasters", "sample_of"]
 
 SAMPLE = 50
+_NOUNS = {
+    "binary": "binary masks",
+    "semantic": "semantic label maps",
+    "instance": "instance label maps",
+    "panoptic": "panoptic label maps",
+}
 
 
 def sample_of(path: Path) -> list[Survey]:
     """Surveys of up to 50 mask files below a path; files that cannot be read are left out.
 
-    Empty when the path holds none, or when its files belong to a layout of folders per image.
+    Empty when the path holds none, or when its files belong to another layout.
     """
-    if path.is_dir() and owns_folder(path):
+    if owns_folder(path):
         return []
     return [s for s in _surveys(path) if isinstance(s, Survey)]
 
 
-def colour_only(path: Path) -> str:
-    """Why the pictures below a path are no masks: the first one's error, or "" if some are."""
+def common_fault(path: Path) -> MaskError | None:
+    """Why the pictures below a path are no masks: the first one's error; None if some are."""
     found = _surveys(path)
-    errors = [f"{e.message}: {e.why}" for e in found if isinstance(e, MaskError)]
-    return errors[0] if errors and len(errors) == len(found) else ""
+    errors = [e for e in found if isinstance(e, MaskError)]
+    return errors[0] if errors and len(errors) == len(found) else None
+
+
+def can_read_colors(path: Path, options: ReadOptions) -> bool:
+    """Whether all pictures below a path have colours, and it is said what these stand for."""
+    found = [] if _colors_said(options) == "refused" or owns_folder(path) else _surveys(path)
+    return bool(found) and all(isinstance(e, PhotographError) for e in found)
+
+
+def _colors_said(options: ReadOptions) -> Colors:
+    if options.kind in ("instance", "panoptic"):
+        return "ids"
+    return "classes" if options.class_colors and options.kind in (None, "semantic") else "refused"
 
 
 def _surveys(path: Path) -> list[Survey | MaskError]:
@@ -70,33 +81,77 @@ def open_rasters(path: Path, options: ReadOptions, format_name: str) -> RasterSo
     if not names:
         raise InputError(f"{path}: holds no mask pictures or arrays", fix="give a folder of masks")
     found = _surveys(path)
-    _refuse_mixture(path, found)
     surveys = [s for s in found if isinstance(s, Survey)]
-    verdict = judge(surveys, options.ignore_index)
+    photographs = [e for e in found if isinstance(e, PhotographError)]
+    colors = _colors_said(options) if photographs else "refused"
+    if colors == "refused":
+        _refuse_mixture(path, photographs, len(found))
     union: set[int] = set().union(*(s.values for s in surveys))
     _refuse_all_ignored(path, union, options)
-    kind = options.kind or verdict.kind
-    why = options.kind_why if options.kind else f"{verdict.why}; --kind overrides"
-    noun = {"binary": "binary masks", "semantic": "semantic label maps"}.get(
-        kind, "instance label maps"
-    )
-    modes = ", ".join(sorted({s.mode for s in surveys})) or "unreadable"
+    verdict = _verdict(surveys, colors, options)
+    if format_name == "binary" and options.kind is None and verdict.kind != "binary":
+        verdict = Verdict("binary", "the format says so")
+    kind = verdict.kind
+    things, said = (options.things, "") if kind != "panoptic" else _things(path, union, options)
+    modes = sorted({s.mode for s in surveys} | ({"colour"} if colors != "refused" else set()))
     beside = photographs_beside(path)
     left_out = f", {beside} JPEG photographs beside them left out" if beside else ""
+    root = path if path.is_dir() else path.parent
+    keys = list(_with_pages(root, names))
     return RasterSource(
-        path if path.is_dir() else path.parent,
-        names,
+        root,
+        keys,
         options,
         format_name=format_name,
-        judged=_Judged(
+        judged=Judged(
             kind,
-            certain=options.kind is not None or verdict.certain,
-            white=union <= {0, 255},
-            border=kind != "binary" and 255 in union and 254 not in union,
-            single=path.is_file(),
+            certain=verdict.certain,
+            white=union <= {0, 255} and colors == "refused",
+            border=kind not in ("binary", "panoptic") and 255 in union and 254 not in union,
+            single=path.is_file() and len(keys) == 1,
+            colors=colors,
+            categories=dict(options.class_names or {}) if kind in ("semantic", "panoptic") else {},
+            things=things,
         ),
-        description=f"{path}: {len(names)} {noun} ({modes}; {why}){left_out}",
+        description=f"{path}: {len(keys)} {_NOUNS[kind]} "
+        f"({', '.join(modes) or 'unreadable'}; {verdict.why}{said}){left_out}",
     )
+
+
+def _verdict(surveys: Sequence[Survey], colors: Colors, options: ReadOptions) -> Verdict:
+    if options.kind is not None:
+        means = {"ids": ": ids are R + 256 G + 65536 B", "classes": ", colours the class list"}
+        return Verdict(options.kind, options.kind_why + means.get(colors, ""))
+    if colors == "classes":
+        return Verdict("semantic", "the class list says what colours stand for")
+    verdict = judge(surveys, options.ignore_index)
+    return Verdict(verdict.kind, f"{verdict.why}; --kind overrides", verdict.certain)
+
+
+def _things(path: Path, values: set[int], options: ReadOptions) -> tuple[frozenset[int], str]:
+    """The thing classes of panoptic label maps, and in words where they come from."""
+    divisor = options.label_divisor
+    rule = f"; class * {divisor} + object"
+    if options.things is not None:
+        return options.things, f"{rule}, things as the class list says"
+    if not values:
+        raise InputError(
+            f"{path}: which classes are things is not stated",
+            why="label values alone show it only where classes are small numbers",
+            fix="--class-names FILE.toml that says thing = true of each thing",
+        )
+    # Stuff has no objects: it is the class itself, or (DeepLab) the class's object 0.
+    bare = any(0 < value < divisor for value in values)
+    found = {v // divisor for v in values if v >= divisor and (bare or v % divisor)}
+    named = ", ".join(str(c) for c in sorted(found)) or "none"
+    return frozenset(found), f"{rule}; things not stated, taken from numbered objects: {named}"
+
+
+def _with_pages(root: Path, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        tiff = name.lower().endswith((".tif", ".tiff"))
+        pages = page_count(root / name) if tiff else 1
+        yield from [name] if pages == 1 else [f"{name}#page={page}" for page in range(pages)]
 
 
 def _refuse_all_ignored(path: Path, union: set[int], options: ReadOptions) -> None:
@@ -110,141 +165,11 @@ def _refuse_all_ignored(path: Path, union: set[int], options: ReadOptions) -> No
         )
 
 
-def _refuse_mixture(path: Path, found: Sequence[Survey | MaskError]) -> None:
-    photographs = [e for e in found if isinstance(e, PhotographError)]
-    if len(photographs) * 10 > len(found) > len(photographs):
+def _refuse_mixture(path: Path, photographs: Sequence[PhotographError], looked_at: int) -> None:
+    if len(photographs) * 10 > looked_at > len(photographs):
         raise InputError(
             f"{path}: holds masks and pictures that are none "
-            f"({len(photographs)} of {len(found)} files looked at)",
-            why=f"{photographs[0].message}",
+            f"({len(photographs)} of {looked_at} files looked at): {photographs[0].message}",
+            why=photographs[0].why,
             fix="give the folder that holds the masks alone",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Judged:
-    """What a set of files was taken for.
-
-    Attributes:
-        kind: see `Source`.
-        certain: see `Source`.
-        border: see `Source`.
-        white: True when 0 and 255 are the only values of all files looked at.
-        single: see `Source`.
-    """
-
-    kind: LabelKind
-    certain: bool
-    white: bool
-    border: bool
-    single: bool
-
-
-class RasterSource(Source):
-    """One label map or binary mask per image."""
-
-    def __init__(
-        self,
-        root: Path,
-        names: Sequence[str],
-        options: ReadOptions,
-        *,
-        format_name: str,
-        judged: _Judged,
-        description: str,
-    ) -> None:
-        self.format = format_name
-        self.kind = judged.kind
-        self.certain = judged.certain
-        self.border = judged.border
-        self.single = judged.single
-        self._white = judged.white
-        self.description = description
-        self._root = root
-        self._names = names
-        self._options = options
-
-    def keys(self) -> Sequence[str]:
-        """Paths of the mask files, relative to the folder."""
-        return self._names
-
-    def read(self, key: str) -> Segmentation:
-        """Decode one mask file into a LabelMap; `segments` stays empty."""
-        path = self._root / key
-        raster = read_raster(path)
-        if raster.lossy and self.kind != "binary":
-            raise _lossy(path)
-        values = raster.values
-        ignore, void = self._ignored(values)
-        if self.kind == "binary":
-            values = _inside(path, values, void, strict=self._options.kind is None)
-        elif self.kind == "instance" and void is not None:
-            values = np.where(void, 0, values)
-        elif values.dtype == bool or (self._white and _is_white(values)):
-            values = (values != 0).view(np.uint8)
-        height, width = values.shape
-        return Segmentation(
-            image=ImageRef(path=key, height=height, width=width, source=str(path)),
-            labels=LabelMap(values, self.kind),
-            ignore=ignore,
-        )
-
-    def _ignored(self, values: npt.NDArray[Any]) -> tuple[RLE | None, npt.NDArray[np.bool_] | None]:
-        index = self._options.ignore_index
-        if index is None:
-            return None, None
-        void = values == index
-        return (encode(void), void) if void.any() else (None, None)
-
-
-def _is_white(values: npt.NDArray[Any]) -> bool:
-    """{0, 255}: a binary mask, whatever it is taken for, where all files beside it are the same."""
-    if values.dtype != np.uint8 or int(values.max()) != 255:
-        return False
-    counts = np.bincount(values.ravel(), minlength=256)
-    return int(counts[0] + counts[255]) == values.size
-
-
-def _inside(
-    path: Path,
-    values: npt.NDArray[Any],
-    void: npt.NDArray[np.bool_] | None,
-    *,
-    strict: bool,
-) -> npt.NDArray[np.uint8]:
-    inside: npt.NDArray[np.bool_] = values != 0
-    if void is not None:
-        inside &= ~void
-    mask: npt.NDArray[np.uint8] = inside.view(np.uint8)
-    if values.dtype == bool:
-        return mask
-    top = int(values.max(where=inside, initial=0))
-    one_value = np.count_nonzero(values == top) == np.count_nonzero(inside)
-    if not (one_value if top else not inside.any()):
-        antialiased = values.dtype == np.uint8 and top == 255
-        if strict or antialiased or path.suffix.lower() in LOSSY:
-            raise _not_binary(path, values)
-    elif strict and top not in (0, 1, 255, 65535):
-        raise _not_binary(path, values)
-    return mask
-
-
-def _not_binary(path: Path, values: npt.NDArray[Any]) -> MaskError:
-    present = np.unique(values)
-    some = ", ".join(str(v) for v in present[:6].tolist())
-    more = f", … {present[-1]} ({len(present)} values)" if len(present) > 6 else ""
-    return MaskError(
-        f"{path}: is not a binary mask: its values are {some}{more}",
-        why="a binary mask has two values, 0 and one other; in-between greys come from JPEG, "
-        "antialiasing or smooth resizing, and where to cut them is a guess",
-        fix="threshold the masks (128 of 255 is usual) and save them as PNG; "
-        "for label maps give --kind semantic or --kind instance",
-    )
-
-
-def _lossy(path: Path) -> MaskError:
-    return MaskError(
-        f"{path}: a label map saved as JPEG",
-        why="JPEG changes pixel values, so its labels are not those that were saved",
-        fix="export the label maps again as PNG",
-    )

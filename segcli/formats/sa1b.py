@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import InputError, MaskError
-from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, replacing, stem_of
+from segcli.formats.base import (
+    Format,
+    ReadOptions,
+    Source,
+    WriteOptions,
+    located,
+    replacing,
+    stem_of,
+)
 from segcli.formats.coco import ImageIds, dump
 from segcli.formats.files import files_below, spread
 from segcli.formats.sniff import json_shape, load_json
@@ -18,6 +26,8 @@ from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = ["FORMAT"]
+
+_FIX = "an SA-1B file has an image with height and width, and annotations, each with a segmentation"
 
 
 def _write(result: Segmentation, folder: Path, stem: str, options: WriteOptions) -> list[Path]:
@@ -87,11 +97,11 @@ class _Images(Source):
             name = str(stated.get("file_name") or key).rpartition("/")[2]
             segments = tuple(_segment(a, height, width) for a in parsed["annotations"])
         except InputError as error:
-            raise MaskError(error.message, why=error.why) from error
+            raise MaskError(error.message, why=error.why, fix=error.fix) from error
         except MaskError as error:
-            raise MaskError(f"{path}: {error.message}", why=error.why, fix=error.fix) from error
-        except (KeyError, TypeError, ValueError, IndexError) as error:
-            raise MaskError(f"{path}: malformed", why=repr(error)) from error
+            raise located(str(path), error, _FIX) from error
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise MaskError(f"{path}: malformed", why=repr(error), fix=_FIX) from error
         below = key.rpartition("/")[0]
         image_path = f"{below}/{name}" if below else name
         image = ImageRef(path=image_path, height=height, width=width, source=str(path))
@@ -132,7 +142,7 @@ def _recognise(path: Path) -> str | None:
 def _open(path: Path, options: ReadOptions) -> Source:
     del options
     if not _json_files(path):
-        raise InputError(f"{path}: holds no SA-1B JSON")
+        raise InputError(f"{path}: holds no SA-1B JSON", fix="leave the format out")
     return _Images(path)
 
 

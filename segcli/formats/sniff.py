@@ -3,35 +3,66 @@
 from __future__ import annotations
 
 import json
+import mmap
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from segcli.errors import InputError
 
-__all__ = ["JsonShape", "json_shape", "load_json", "only_json"]
+__all__ = ["JsonShape", "json_files", "json_shape", "load_json", "only_json", "panoptic_json"]
 
-JsonShape = Literal["results", "dataset", "sa1b"]
-_HEAD = 1 << 16
+JsonShape = Literal["results", "dataset", "panoptic", "sa1b", "labelme"]
+_HEADS = (1 << 12, 1 << 16)
+_MANY = 100
 _FIRST_KEY = re.compile(rb'\s*(?:\xef\xbb\xbf)?\s*\{\s*"(\w+)"')
 _RESULT = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*\[\s*(\]|\{)")
 _DATASET_KEYS = frozenset({b"info", b"licenses", b"images", b"categories", b"annotations", b"type"})
+_LABELME_KEYS = frozenset({b"version", b"flags", b"shapes", b"imagePath", b"imageData"})
+_LABELME_LATER = re.compile(rb'"(shapes|imagePath)"')
+# What an annotation holds, far behind the head where the images of a dataset come first.
+_ANNOTATED = re.compile(rb'"(segments_info|segmentation|bbox|keypoints|caption)"')
 
 
 def json_shape(path: Path) -> JsonShape | None:
-    """COCO results, a COCO dataset, an SA-1B image, or None."""
+    """COCO results, a COCO dataset, COCO panoptic, an SA-1B or LabelMe image, or None."""
     try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
+        state = path.stat()
+        return _json_shape(path, state.st_mtime_ns, state.st_size)
     except OSError:
         return None
+
+
+@lru_cache(maxsize=16384)
+def _json_shape(path: Path, _modified: int, size: int) -> JsonShape | None:
+    for length in _HEADS:
+        with path.open("rb") as file:
+            shape = _shape_of_head(file.read(length))
+        if shape is not None or size <= length:
+            break
+    if shape == "dataset" and _first_annotated(path) == b"segments_info":
+        return "panoptic"
+    return shape
+
+
+def _shape_of_head(head: bytes) -> JsonShape | None:
     if match := _RESULT.match(head):
         empty = match[1] == b"]"
         return "results" if empty or (b'"image_id"' in head and b'"category_id"' in head) else None
-    first = _FIRST_KEY.match(head)
-    if first and first[1] == b"image":
+    match = _FIRST_KEY.match(head)
+    first = match[1] if match else b""
+    if first == b"image":
         return "sa1b" if b'"annotations"' in head or b'"height"' in head else None
-    return "dataset" if first and first[1] in _DATASET_KEYS else None
+    if first in _LABELME_KEYS and (first == b"imageData" or _LABELME_LATER.search(head)):
+        return "labelme"
+    return "dataset" if first in _DATASET_KEYS else None
+
+
+def _first_annotated(path: Path) -> bytes:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = _ANNOTATED.search(content)
+        return found[1] if found else b""
 
 
 def load_json(path: Path) -> Any:  # noqa: ANN401 (parsed JSON)
@@ -43,16 +74,41 @@ def load_json(path: Path) -> Any:  # noqa: ANN401 (parsed JSON)
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as JSON", why=str(error)) from error
+        raise InputError(
+            f"{path}: cannot be read as JSON",
+            why=str(error),
+            fix="the file may be cut off: export or copy it again",
+        ) from error
+
+
+def json_files(folder: Path, shape: JsonShape) -> list[Path]:
+    """The JSON files of that shape directly in a folder.
+
+    Among very many files that are one an image, those that are one a data set are not searched for.
+    """
+    files = [p for p in sorted(folder.glob("*.json")) if not p.name.startswith(".")]
+    files = [p for p in files if not p.name.endswith(".images.json")]
+    if len(files) > _MANY and not any(json_shape(p) == shape for p in files[:: len(files) // 20]):
+        return []
+    return [p for p in files if json_shape(p) == shape]
 
 
 def only_json(path: Path, shape: JsonShape) -> Path | None:
     """The file itself, or the only JSON file of that shape directly in a folder."""
     if path.is_file():
         return path if json_shape(path) == shape else None
-    if not path.is_dir():
-        return None
-    files = [p for p in sorted(path.glob("*.json")) if not p.name.startswith(".")]
-    companions = {p for p in files if p.name.endswith(".images.json")}
-    found = [p for p in files if p not in companions and json_shape(p) == shape]
+    found = json_files(path, shape) if path.is_dir() else []
     return found[0] if len(found) == 1 else None
+
+
+def panoptic_json(path: Path) -> list[Path]:
+    """The panoptic JSON files that a path stands for.
+
+    It is one itself, holds some, or is the folder of PNGs beside one of the same name.
+    """
+    if path.is_file():
+        return [path] if json_shape(path) == "panoptic" else []
+    beside = path.parent / f"{path.resolve().name}.json"
+    if beside.is_file() and json_shape(beside) == "panoptic":
+        return [beside]
+    return json_files(path, "panoptic")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,36 @@ import numpy.typing as npt
 
 from segcli.errors import InputError
 from segcli.formats.files import PhotographError, Raster, read_raster
+from segcli.formats.runs import Runs, pieces, runs_of
+from segcli.images import page_count
 
 __all__ = ["Survey", "survey"]
+
+_MOST_HELD = 1 << 16
+
+
+class _OnePiece:
+    """Share of the values of a map that are one connected component, counted when asked for.
+
+    Few files of a folder are asked; a map with so many stretches that holding them would cost more
+    than the answer is counted at once.
+    """
+
+    def __init__(self, runs: Runs | None) -> None:
+        self._runs = runs
+        self._share = 1.0
+        if runs is not None and len(runs.starts) > _MOST_HELD:
+            self.share()
+
+    def share(self) -> float:
+        """From 0 to 1; 1 where there is nothing to count."""
+        runs = self._runs
+        if runs is not None:
+            counts = pieces(runs)[1:255]
+            present = np.count_nonzero(counts)
+            self._share = np.count_nonzero(counts == 1) / present if present else 1.0
+            self._runs = None
+        return self._share
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +52,21 @@ class Survey:
         mode: see `Raster`.
         values: the distinct values, ascending.
         shaded: the in-between greys of an antialiased or lossily compressed mask.
-        one_piece: share of the values (0 and 255 aside) whose pixels are one connected component.
     """
 
     mode: str
     values: tuple[int, ...]
     shaded: bool
-    one_piece: float
+    _one_piece: _OnePiece = field(repr=False, compare=False)
+
+    @property
+    def one_piece(self) -> float:
+        """Share of the values (0 and 255 aside) whose pixels are one connected component."""
+        return self._one_piece.share()
 
 
 def survey(path: Path) -> Survey:
-    """What one mask file holds; remembered until the file changes.
+    """What one mask file, or its first page, holds; remembered until the file changes.
 
     Raises:
         MaskError: as `read_raster`.
@@ -48,27 +80,21 @@ def survey(path: Path) -> Survey:
 
 @lru_cache(maxsize=512)
 def _survey(path: Path, _modified: int, _size: int) -> Survey:
-    raster = read_raster(path)
-    values, counts = _histogram(raster.values)
+    raster = read_raster(path, 0 if page_count(path) > 1 else None)
+    runs = runs_of(raster.values)
+    values, counts = runs.histogram()
     shaded = _is_shaded(raster, values, counts)
     small = values.size > 0 and 0 <= int(values[0]) <= int(values[-1]) <= 255
     counted = raster.mode in ("8-bit grey", "array") and small
-    one_piece = _one_piece(raster.values.astype(np.uint8, copy=False)) if counted else 1.0
-    if raster.mode == "8-bit grey" and len(values) > 64 and one_piece < 0.5 and not shaded:
+    one_piece = _OnePiece(runs if counted else None)
+    many = raster.mode == "8-bit grey" and len(values) > 64 and not shaded
+    if many and one_piece.share() < 0.5:
         raise PhotographError(
             f"{path}: looks like a photograph",
             why=f"it has {len(values)} grey values in scattered pieces",
             fix="give the folder of masks; --kind says what label values mean",
         )
     return Survey(raster.mode, tuple(values.tolist()), shaded, one_piece)
-
-
-def _histogram(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.intp]]:
-    if values.dtype in (np.dtype(bool), np.dtype(np.uint8), np.dtype(np.uint16)):
-        counts = np.bincount(values.ravel())
-        present = np.flatnonzero(counts)
-        return present, counts[present]
-    return np.unique(values, return_counts=True)
 
 
 def _is_shaded(raster: Raster, values: npt.NDArray[Any], counts: npt.NDArray[np.intp]) -> bool:
@@ -81,15 +107,3 @@ def _is_shaded(raster: Raster, values: npt.NDArray[Any], counts: npt.NDArray[np.
     # White is the inside of an antialiased mask; of 255 objects it is but one.
     white = int(counts[-1]) * 8 >= int(counts[~ends].sum())
     return mid_grey and white and int(counts[ends].sum()) * 2 >= raster.values.size
-
-
-def _one_piece(values: npt.NDArray[Any]) -> float:
-    # scipy is loaded only by who needs it: its import takes longer than most commands.
-    from scipy import ndimage  # noqa: PLC0415
-
-    pieces = [
-        ndimage.label(values[where] == index, np.ones((3, 3)))[1]
-        for index, where in enumerate(ndimage.find_objects(values), start=1)
-        if where is not None and index != 255
-    ]
-    return sum(n == 1 for n in pieces) / len(pieces) if pieces else 1.0

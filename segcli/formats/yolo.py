@@ -23,6 +23,7 @@ from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 __all__ = ["FORMAT"]
 
 CLASS_AGNOSTIC = 0
+_FIX = "a line is: class x1 y1 x2 y2 x3 y3 …, coordinates divided by the image's width and height"
 _LINE = re.compile(r"\d+(\s+-?[\d.]+(e-?\d+)?){6,}", re.IGNORECASE)
 _NO_LABELS = frozenset({"classes.txt", "readme.txt", "license.txt", "train.txt", "val.txt"})
 
@@ -88,7 +89,7 @@ class _Texts(Source):
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise MaskError(f"{path}: cannot be read", why=str(error)) from error
+            raise MaskError(f"{path}: cannot be read", why=str(error), fix=_FIX) from error
         segments = tuple(
             _segment(f"{path} line {number}", line, size)
             for number, line in enumerate(lines, start=1)
@@ -104,15 +105,16 @@ def _segment(where: str, line: str, size: tuple[int, int]) -> Segment:
         numbers = [float(word) for word in words]
         number = int(category)
     except ValueError as error:
-        raise MaskError(f"{where}: not numbers", why=str(error)) from error
+        raise MaskError(f"{where}: not numbers", why=str(error), fix=_FIX) from error
     score = numbers.pop() if len(numbers) % 2 else None
     if len(numbers) < 6:
         raise MaskError(
             f"{where}: is a box, not a polygon" if len(numbers) == 4 else f"{where}: no polygon",
             why="a mask is a class and at least three points x y",
+            fix=_FIX,
         )
     if not all(-1e-3 <= value <= 1.001 for value in numbers):
-        raise MaskError(f"{where}: coordinates are not fractions of the image, 0 to 1")
+        raise MaskError(f"{where}: coordinates are not fractions of the image, 0 to 1", fix=_FIX)
     height, width = size
     pixels = [v * (height if i % 2 else width) for i, v in enumerate(numbers)]
     return segment_from_rle(from_polygons([pixels], height, width), category=number, score=score)
@@ -141,7 +143,7 @@ def _first_line(path: Path) -> str:
 def _open(path: Path, options: ReadOptions) -> Source:
     names = _text_files(path)
     if not names:
-        raise InputError(f"{path}: holds no .txt files")
+        raise InputError(f"{path}: holds no .txt files", fix="leave the format out")
     return _Texts(path, names, options)
 
 

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from typing import get_args
 
 from segcli.metrics.base import Metric, MetricOptions, Pair, Protocol, Sums
+from segcli.metrics.boundary import Boundary
 from segcli.metrics.coco_ap import CocoAp
+from segcli.metrics.coco_boundary import CocoBoundaryAp
+from segcli.metrics.distance import Distance
 from segcli.metrics.matching import Matching
 from segcli.metrics.overlap import Overlap
+from segcli.metrics.panoptic import Panoptic
+from segcli.metrics.points import Points
+from segcli.metrics.proposals import BestOverlap, ProposalRecall
+from segcli.metrics.regions import Partition
 from segcli.metrics.semantic import Semantic
+from segcli.metrics.semantic_boundary import SemanticBoundary
 
 __all__ = [
     "ALIASES",
@@ -49,10 +57,19 @@ class Family:
 
 REGISTRY: tuple[Family, ...] = (
     Family("binary", "overlap", lambda _: Overlap()),
+    Family("binary", "boundary", Boundary, default=False),
+    Family("binary", "distance", Distance, default=False),
     Family("semantic", "classes", Semantic),
+    Family("semantic", "boundary", SemanticBoundary, default=False),
     Family("instance", "coco", CocoAp),
     Family("instance", "matching", Matching),
     Family("instance", "foreground", lambda _: Overlap("foreground.")),
+    Family("instance", "boundary", CocoBoundaryAp, default=False),
+    Family("panoptic", "pq", Panoptic),
+    Family("proposals", "recall", ProposalRecall),
+    Family("proposals", "best_overlap", BestOverlap),
+    Family("regions", "partition", Partition),
+    Family("points", "points", Points),
 )
 
 ALIASES = {

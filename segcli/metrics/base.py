@@ -36,9 +36,7 @@ __all__ = [
     "ratio",
 ]
 
-Protocol = Literal[
-    "binary", "semantic", "instance", "panoptic", "proposals", "regions", "points"
-]
+Protocol = Literal["binary", "semantic", "instance", "panoptic", "proposals", "regions", "points"]
 BoolMask = npt.NDArray[np.bool_]
 Row = dict[str, Any]
 
@@ -110,6 +108,7 @@ class MetricOptions:
     Attributes:
         class_names: name by class id; values outside it are errors. None: classes are what occurs.
         ignore_index: label value of the ground truth that does not count, or None.
+        ignored: ids of listed classes that do not count: no mean takes them in.
         class_agnostic: take all objects as one class, whatever categories they carry.
         things: class ids that are countable things, the others being stuff; None: not stated.
         boundary_ratio: width of a boundary as a share of the image's diagonal.
@@ -120,6 +119,7 @@ class MetricOptions:
 
     class_names: Mapping[int, str] | None = None
     ignore_index: int | None = None
+    ignored: frozenset[int] = frozenset()
     class_agnostic: bool = False
     things: frozenset[int] | None = None
     boundary_ratio: float = 0.02

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from hotcoco import StreamingEval
 
@@ -23,13 +23,59 @@ from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums
 from segcli.metrics.coco_curves import TWELVE, Curves, curves_of, twelve
 from segcli.records import Segment
 
-__all__ = ["CocoAp", "CocoSums"]
+__all__ = ["EVERY_CLASS", "CocoAp", "CocoSums", "Objects", "objects_of"]
 
 MAX_DETECTIONS = 100
 _NONE = "the ground truth has no object (of this size)"
 
 Scope = Literal["per class", "class-agnostic"]
-_EVERY_CLASS = None
+EVERY_CLASS = None
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """The objects of one image, and what has to be known about them beside their masks.
+
+    Attributes:
+        gt: true objects, crowds among them.
+        pred: predicted objects.
+        scores: of each predicted object, 0 where none is stated.
+        unscored: predicted objects that state no score.
+    """
+
+    gt: tuple[Segment, ...]
+    pred: tuple[Segment, ...]
+    scores: list[float]
+    unscored: int
+
+    def totals(self, pair: Pair) -> dict[str, Any]:
+        """The fields of `CocoSums` that say what was matched, for one image."""
+        return {
+            "names": dict(pair.gt.categories),
+            "gt_classes": {*pair.gt.categories, *_categories(self.gt)},
+            "pred_classes": set(_categories(self.pred)),
+            "gt_objects": (len(self.gt), len(_categories(self.gt))),
+            "pred_objects": (len(self.pred), len(_categories(self.pred))),
+            "scores": (min(self.scores), max(self.scores)) if self.scores else None,
+            "unscored": self.unscored,
+            "capped": int(len(self.pred) > MAX_DETECTIONS),
+        }
+
+
+def objects_of(pair: Pair) -> Objects:
+    """The objects of a pair.
+
+    Raises:
+        PairError: a score is not a finite number.
+    """
+    pred = segments_of(pair.pred)
+    stated = [_score(pair, segment) for segment in pred]
+    scores = [0.0 if score is None else score for score in stated]
+    return Objects(segments_of(pair.gt), pred, scores, stated.count(None))
+
+
+def _categories(segments: Iterable[Segment]) -> list[int]:
+    return [segment.category for segment in segments if segment.category is not None]
 
 
 @dataclass(slots=True)
@@ -47,6 +93,8 @@ class CocoSums(Sums):
     """Matches by class, and what has to be said about the objects that were matched.
 
     Attributes:
+        prefix: put before each score's name.
+        title: what people call the scores.
         agnostic: True when all objects are one class by request.
         evaluators: by category id, and for all objects as one class under None; a class has one
             from the first image that holds it.
@@ -60,6 +108,9 @@ class CocoSums(Sums):
         capped: images with more than 100 predictions.
         images: images that are not matched yet.
     """
+
+    prefix: ClassVar[str] = ""
+    title: ClassVar[str] = "COCO AP"
 
     agnostic: bool = False
     evaluators: dict[int | None, Any] = field(default_factory=dict)
@@ -79,7 +130,7 @@ class CocoSums(Sums):
         for category, evaluator in other.evaluators.items():
             mine = self.evaluators.get(category)
             self.evaluators[category] = (
-                copy.copy(evaluator) if mine is None else StreamingEval.merge([mine, evaluator])
+                copy.copy(evaluator) if mine is None else self._merged(mine, evaluator)
             )
         for image in other.images:
             self._feed(image)
@@ -92,6 +143,15 @@ class CocoSums(Sums):
         self.scores = (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else None
         self.unscored += other.unscored
         self.capped += other.capped
+
+    def _merged(self, mine: Any, other: Any) -> Any:  # noqa: ANN401 (hotcoco ships no types)
+        return StreamingEval.merge([mine, other])
+
+    def _finished(self, evaluator: Any) -> Curves:  # noqa: ANN401 (the same)
+        # Finishing an evaluator closes it, and more images may follow.
+        done = copy.copy(evaluator).finalize()
+        done.accumulate()
+        return curves_of(done.eval)
 
     def _feed(self, image: _Image) -> None:
         for category in {*image.gt, *image.pred}:
@@ -112,11 +172,11 @@ class CocoSums(Sums):
 
     def compute(self) -> dict[str, float]:
         """The twelve numbers."""
-        wanted: Iterable[int | None] = [_EVERY_CLASS]
+        wanted: Iterable[int | None] = [EVERY_CLASS]
         if self.scope == "per class":
-            wanted = sorted(c for c in self.evaluators if c is not _EVERY_CLASS)
-        curves = [_finished(self.evaluators[c]) for c in wanted if c in self.evaluators]
-        return twelve(curves)
+            wanted = sorted(c for c in self.evaluators if c is not EVERY_CLASS)
+        curves = [self._finished(self.evaluators[c]) for c in wanted if c in self.evaluators]
+        return {self.prefix + name: value for name, value in twelve(curves).items()}
 
     def counts(self) -> dict[str, int]:
         """Objects of both sides."""
@@ -128,25 +188,28 @@ class CocoSums(Sums):
             return {}
         rows: list[Row] = []
         for category in sorted(c for c in self.evaluators if c is not None):
-            scores = twelve([_finished(self.evaluators[category])])
+            scores = twelve([self._finished(self.evaluators[category])])
+            if math.isnan(scores["ar100"]):
+                continue
             row: Row = {"class": category, "name": self.names.get(category)}
-            rows.append({**row, **{name: scores[name] for name in ("ap", "ap50", "ap75", "ar100")}})
-        return {"per_class": [row for row in rows if not math.isnan(row["ar100"])]}
+            shown = ("ap", "ap50", "ap75", "ar100")
+            rows.append({**row, **{self.prefix + name: scores[name] for name in shown}})
+        return {"per_class": rows}
 
     def notes(self) -> list[str]:
         """How classes, scores and the limit of 100 detections bear on AP."""
-        said = [f"COCO AP is {self.scope}{self._why_agnostic()}"]
+        said = [f"{self.title} is {self.scope}{self._why_agnostic()}"]
         if self.scope == "per class":
             said += self._about_classes()
         if self.pred_objects[0] and self.scores is not None and self.scores[0] == self.scores[1]:
             origin = "no prediction states a score" if self.unscored else "all scores are equal"
-            said.append(f"{origin}: COCO AP then ranks by order only; prefer F1 and AP-DSB")
+            said.append(f"{origin}: {self.title} then ranks by order only; prefer F1 and AP-DSB")
         elif self.unscored:
             said.append(f"{self.unscored} predictions state no score and rank last")
         if self.capped:
             said.append(
                 f"{self.capped} images have more than {MAX_DETECTIONS} predictions; "
-                f"COCO AP and AR use the best {MAX_DETECTIONS} (a class)"
+                f"{self.title} and AR use the best {MAX_DETECTIONS} (a class)"
             )
         return said
 
@@ -190,24 +253,15 @@ class CocoAp(Metric):
 
     def measure(self, pair: Pair) -> Sums:
         """The objects of one image, ready to be matched."""
-        gt, pred = segments_of(pair.gt), segments_of(pair.pred)
-        stated = [_score(pair, s) for s in pred]
-        scores = [0.0 if s is None else s for s in stated]
+        found = objects_of(pair)
         image = pair.gt.image
         size = {"height": image.height, "width": image.width}
-        truths = [_annotation(s, pair.index, i) for i, s in enumerate(gt)]
-        guesses = [_detection(s, pair.index, v) for s, v in zip(pred, scores, strict=True)]
-        return CocoSums(
-            names=dict(pair.gt.categories),
-            gt_classes={*pair.gt.categories, *(s.category for s in gt if s.category is not None)},
-            pred_classes={s.category for s in pred if s.category is not None},
-            gt_objects=(len(gt), sum(s.category is not None for s in gt)),
-            pred_objects=(len(pred), sum(s.category is not None for s in pred)),
-            scores=(min(scores), max(scores)) if scores else None,
-            unscored=sum(s is None for s in stated),
-            capped=int(len(pred) > MAX_DETECTIONS),
-            images=[_Image(pair.index, size, *_grouped(pair, (gt, truths), (pred, guesses)))],
-        )
+        truths = [_annotation(s, pair.index, i) for i, s in enumerate(found.gt)]
+        guesses = [
+            _detection(s, pair.index, v) for s, v in zip(found.pred, found.scores, strict=True)
+        ]
+        grouped = _grouped(pair, (found.gt, truths), (found.pred, guesses))
+        return CocoSums(**found.totals(pair), images=[_Image(pair.index, size, *grouped)])
 
     def conventions(self) -> dict[str, str]:
         """COCO's rules."""
@@ -275,17 +329,10 @@ def _by_category(
 ) -> dict[int | None, list[dict[str, Any]]]:
     groups: dict[int | None, list[dict[str, Any]]] = {}
     for segment, annotation in zip(segments, coded, strict=True):
-        groups.setdefault(_EVERY_CLASS, []).append(annotation)
+        groups.setdefault(EVERY_CLASS, []).append(annotation)
         if segment.category is not None:
             groups.setdefault(segment.category, []).append(annotation)
     return groups
-
-
-def _finished(evaluator: Any) -> Curves:  # noqa: ANN401 (hotcoco ships no types)
-    # Finishing an evaluator closes it, and more images may follow.
-    done = copy.copy(evaluator).finalize()
-    done.accumulate()
-    return curves_of(done.eval)
 
 
 def _plus(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:

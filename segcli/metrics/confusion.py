@@ -9,15 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from segcli.metrics.base import BoolMask, ratio
+from segcli.metrics.contingency import contingency
 
 __all__ = ["RATIOS", "Matrix", "confusion", "no_matrix", "per_class", "semantic_scores", "spread"]
 
 RATIOS = ("iou", "dice", "precision", "recall")
-_DENSE_LIMIT = 1024
 _MOST_CLASSES = 4096
 
 Matrix = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.integer[Any]]
 
 
 def no_matrix() -> Matrix:
@@ -43,43 +42,44 @@ def confusion(
     """
     if pred.shape != gt.shape:
         raise ValueError(f"class maps of shapes {pred.shape} and {gt.shape} cannot be compared")
-    true: Codes = gt.ravel() if counted is None else gt[counted]
-    guess: Codes = pred.ravel() if counted is None else pred[counted]
-    if true.size == 0:
-        return (), no_matrix()
-    lowest = min(int(true.min()), int(guess.min()))
-    size = max(int(true.max()), int(guess.max())) + 1
-    if lowest >= 0 and size <= _DENSE_LIMIT:
-        values: Codes = np.arange(size)
-    else:
-        values, codes = np.unique(np.concatenate((true, guess)), return_inverse=True)
-        true, guess, size = codes[: true.size], codes[true.size :], len(values)
-        if size > _MOST_CLASSES:
-            raise ValueError(f"{size} different values in one pair of class maps")
-    # One joint code a pixel, as small as it can be: the memory traffic is the cost.
-    dtype = np.uint16 if size * size <= 1 << 16 else np.uint32 if size < 1 << 16 else np.uint64
-    joint = np.multiply(true, size, dtype=dtype, casting="unsafe")
-    np.add(joint, guess, out=joint, casting="unsafe")
-    matrix = np.bincount(joint, minlength=size * size).reshape(size, size)
-    kept = np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1))
-    return tuple(values[kept].tolist()), matrix[np.ix_(kept, kept)].astype(np.int64)
+    table = contingency(gt, pred, counted)
+    classes = np.union1d(table.first, table.second)
+    size = len(classes)
+    if size > _MOST_CLASSES:
+        raise ValueError(f"{size} different values in one pair of class maps")
+    matrix = np.zeros((size, size), np.int64)
+    rows, columns = np.searchsorted(classes, table.first), np.searchsorted(classes, table.second)
+    matrix[rows, columns] = table.pixels
+    return tuple(classes.tolist()), matrix
 
 
-def semantic_scores(matrix: Matrix) -> dict[str, float]:
+def semantic_scores(
+    matrix: Matrix, averaged: npt.NDArray[np.bool_] | None = None
+) -> dict[str, float]:
     """Means over classes of a confusion matrix.
 
     Args:
         matrix: (K, K) pixels; rows = ground truth, columns = prediction.
+        averaged: (K,) bool, the classes that means are taken over; None means all.
 
     Returns:
         miou, mdice, mprecision, mrecall: means over the classes for which the ratio is defined (a
         class absent from both sides has none; one that is there and never predicted has precision
-        0); pixel_accuracy: the diagonal over all. mrecall is
-        what mmsegmentation calls mAcc. NaN where nothing is defined.
+        0); fwiou: the mean IoU of the classes of the ground truth, weighed by their pixels there
+        (Long et al. 2015); pixel_accuracy: the diagonal over all. mrecall is what mmsegmentation
+        calls mAcc. NaN where nothing is defined.
     """
     ratios = per_class(matrix)
-    means = {f"m{name}": _mean(ratios[name]) for name in RATIOS}
-    return {**means, "pixel_accuracy": ratio(int(np.trace(matrix)), int(matrix.sum()))}
+    within = slice(None) if averaged is None else averaged
+    means = {f"m{name}": _mean(ratios[name][within]) for name in RATIOS}
+    truth, total = matrix.sum(axis=1), int(matrix.sum())
+    there = truth > 0
+    weighed = math.fsum((truth[there] * ratios["iou"][there]).tolist())
+    return {
+        **means,
+        "fwiou": ratio(weighed, total),
+        "pixel_accuracy": ratio(int(np.trace(matrix)), total),
+    }
 
 
 def per_class(matrix: Matrix) -> dict[str, npt.NDArray[np.float64]]:

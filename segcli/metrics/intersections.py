@@ -1,30 +1,37 @@
 """Which objects of two sides overlap, and by how many pixels, for one image.
 
-Two label maps are compared by one `bincount` over a joint code. Objects that overlap each other do
-not fit a label map, and are compared mask by mask within their boxes.
+Two label maps are compared by their contingency table. Objects that overlap each other do not fit a
+label map: those of the ground truth are spread over several maps, and the runs of each prediction
+are laid over these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from segcli.errors import PairError
-from segcli.masks.labels import label_map_from_segments, segments_of
+from segcli.masks.labels import label_map_from_segments, segments_from_label_map, segments_of
 from segcli.masks.rle import decode, merge, runs
 from segcli.metrics.base import BoolMask, Pair
+from segcli.metrics.contingency import contingency
 from segcli.records import RLE, Segment, Segmentation
 
-__all__ = ["Intersections", "intersect"]
-
-_JOINT_LIMIT = 1 << 22
+__all__ = ["Intersections", "intersect", "painted"]
 
 Integers = npt.NDArray[np.int64]
 LabelValues = npt.NDArray[np.integer[Any]]
+Counted = tuple[LabelValues, int]
+Runs = tuple[Integers, Integers]
+
+_MASKS_AT_ONCE = 64
+_PIECES_AT_ONCE = 1 << 21
+_FIRST = np.ones(1, bool)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,24 +62,42 @@ class Intersections:
         return self.pred_areas[self.pred] + self.gt_areas[self.gt] - self.pixels
 
 
+_KNOWN: WeakKeyDictionary[Pair, Intersections] = WeakKeyDictionary()
+
+
 def intersect(pair: Pair) -> Intersections:
-    """Compare the objects of a pair.
+    """Compare the objects of a pair, once however many metrics ask.
 
     A label map's objects are its values other than 0; segments are objects each; crowd segments of
     the ground truth are regions to forgive, not objects.
+
+    Raises:
+        PairError: an object id is negative.
     """
+    found = _KNOWN.get(pair)
+    if found is None:
+        found = _KNOWN[pair] = _compare(pair)
+    return found
+
+
+def _compare(pair: Pair) -> Intersections:
     crowds = [s.mask for s in pair.gt.segments if s.iscrowd]
     forgiven = _forgiven(crowds, pair.counted)
     gt_map = None if crowds and pair.gt.labels is not None else _own_map(pair.gt)
     pred_map = _own_map(pair.pred)
     gt = () if gt_map is not None else tuple(s for s in segments_of(pair.gt) if not s.iscrowd)
     pred = () if pred_map is not None else segments_of(pair.pred)
-    gt_map = _painted(gt, pair.gt) if gt_map is None else gt_map
-    pred_map = _painted(pred, pair.pred) if pred_map is None else pred_map
-    if gt_map is not None and pred_map is not None:
-        return _compare_maps(pred_map, gt_map, pair.counted, forgiven)
-    preds, gts = pred or segments_of(pair.pred), gt or segments_of(pair.gt)
-    return _compare_masks(preds, gts, pair, forgiven)
+    gt_map = painted(gt, pair.gt) if gt_map is None else gt_map
+    pred_map = painted(pred, pair.pred) if pred_map is None else pred_map
+    # Painted objects without a pixel are objects all the same.
+    truths = len(gt) if gt_map is None else max(len(gt), int(gt_map.max(initial=0)))
+    if gt_map is None or pred_map is None:
+        layers = iter([gt_map]) if gt_map is not None else _layers(gt, pair.gt)
+        if pair.pred.labels is not None:
+            pred = segments_from_label_map(pair.pred.labels.values)
+        return _compare_to_layers(pred, (layers, truths), pair.counted, forgiven)
+    guesses = max(len(pred), int(pred_map.max(initial=0)))
+    return _compare_maps((pred_map, guesses), (gt_map, truths), pair.counted, forgiven)
 
 
 def _own_map(side: Segmentation) -> LabelValues | None:
@@ -99,12 +124,15 @@ def _own_map(side: Segmentation) -> LabelValues | None:
             why="object ids are positive, and 0 is the background",
             fix="write 0 where there is no object",
         )
-    values, inverse = np.unique(labels, return_inverse=True)
-    codes = inverse.reshape(labels.shape)
-    return codes if values[0] == 0 else codes + 1
+    # Sorting runs of equal pixels rather than pixels.
+    flat = labels.ravel()
+    starts = np.flatnonzero(np.concatenate((_FIRST[: flat.size], flat[1:] != flat[:-1])))
+    values, inverse = np.unique(flat[starts], return_inverse=True)
+    by_run = inverse if values[0] == 0 else inverse + 1
+    return np.repeat(by_run, np.diff(starts, append=flat.size)).reshape(labels.shape)
 
 
-def _painted(segments: Sequence[Segment], side: Segmentation) -> LabelValues | None:
+def painted(segments: Sequence[Segment], side: Segmentation) -> LabelValues | None:
     """Segments as a label map, or None when they overlap and so do not fit one."""
     height, width = side.image.height, side.image.width
     pixels = 0
@@ -113,8 +141,8 @@ def _painted(segments: Sequence[Segment], side: Segmentation) -> LabelValues | N
         pixels += int((stops - starts).sum())
         if pixels > height * width:
             return None
-    painted = label_map_from_segments(segments, height, width)
-    return painted if int(np.count_nonzero(painted)) == pixels else None
+    labels = label_map_from_segments(segments, height, width)
+    return labels if int(np.count_nonzero(labels)) == pixels else None
 
 
 def _forgiven(crowds: list[RLE], counted: BoolMask | None) -> BoolMask | None:
@@ -125,32 +153,26 @@ def _forgiven(crowds: list[RLE], counted: BoolMask | None) -> BoolMask | None:
 
 
 def _compare_maps(
-    pred: LabelValues, gt: LabelValues, counted: BoolMask | None, forgiven: BoolMask | None
+    pred: Counted, gt: Counted, counted: BoolMask | None, forgiven: BoolMask | None
 ) -> Intersections:
-    preds, gts = int(pred.max(initial=0)), int(gt.max(initial=0))
-    full = np.bincount(pred.ravel(), minlength=preds + 1)
-    lost = np.zeros_like(full)
-    if forgiven is not None:
-        lost = np.bincount(pred[forgiven], minlength=preds + 1)
-    if counted is not None:
-        pred, gt = pred[counted], gt[counted]
-    joint = gt.ravel().astype(np.int64) * (preds + 1) + pred.ravel()
-    if (preds + 1) * (gts + 1) <= _JOINT_LIMIT:
-        table = np.bincount(joint, minlength=(preds + 1) * (gts + 1))
-        codes = np.flatnonzero(table)
-        pixels = table[codes]
-    else:
-        codes, pixels = np.unique(joint, return_counts=True)
-    gt_index, pred_index = codes // (preds + 1), codes % (preds + 1)
+    (pred_map, preds), (gt_map, gts) = pred, gt
+    met = contingency(gt_map, pred_map, counted)
+    gt_index, pred_index, pixels = met.first, met.second, met.pixels
     both = (gt_index > 0) & (pred_index > 0)
+    areas = _sums(pred_index, pixels, preds)
+    full, lost = areas, np.zeros_like(areas)
+    if counted is not None:
+        full = np.bincount(pred_map.ravel(), minlength=preds + 1)[1:]
+    if forgiven is not None:
+        lost = np.bincount(pred_map[forgiven], minlength=preds + 1)[1:]
     return Intersections(
-        pred_areas=_sums(pred_index, pixels, preds),
+        pred_areas=areas,
         gt_areas=_sums(gt_index, pixels, gts),
-        pred_forgiven=lost[1:].astype(np.int64),
-        pred_full_areas=full[1:].astype(np.int64),
-        pred=(pred_index[both] - 1).astype(np.int64),
-        gt=(gt_index[both] - 1).astype(np.int64),
-        pixels=pixels[both].astype(np.int64),
+        pred_forgiven=lost,
+        pred_full_areas=full,
+        pred=pred_index[both] - 1,
+        gt=gt_index[both] - 1,
+        pixels=pixels[both],
     )
 
 
@@ -160,60 +182,87 @@ def _sums(index: Integers, pixels: Integers, size: int) -> Integers:
     return totals[1:]
 
 
-def _compare_masks(
-    preds: Sequence[Segment], gts: Sequence[Segment], pair: Pair, forgiven: BoolMask | None
+def _layers(segments: Sequence[Segment], side: Segmentation) -> Iterator[LabelValues]:
+    """Segments that overlap, on as many maps as it takes: each once, as its index + 1."""
+    height, width = side.image.height, side.image.width
+    waiting = [(index + 1, *runs(segment.mask)) for index, segment in enumerate(segments)]
+    while waiting:
+        layer = np.zeros(height * width, np.uint32)
+        over = []
+        for value, starts, stops in waiting:
+            lengths = stops - starts
+            inside = np.arange(lengths.sum()) + np.repeat(stops - np.cumsum(lengths), lengths)
+            if layer[inside].any():
+                over.append((value, starts, stops))
+            else:
+                layer[inside] = value
+        yield layer.reshape(width, height).T
+        waiting = over
+
+
+def _compare_to_layers(
+    preds: Sequence[Segment],
+    gt: tuple[Iterator[LabelValues], int],
+    counted: BoolMask | None,
+    forgiven: BoolMask | None,
 ) -> Intersections:
-    gts = [s for s in gts if not s.iscrowd]
-    truths = [_Cut.of(s, pair.counted) for s in gts]
-    found: list[tuple[int, int, int]] = []
-    areas = np.zeros((3, len(preds)), np.int64)
-    for p, segment in enumerate(preds):
-        whole = _Cut.of(segment, None)
-        cut = whole.within(pair.counted)
-        areas[0, p] = np.count_nonzero(cut.mask)
-        areas[1, p] = 0 if forgiven is None else np.count_nonzero(whole.within(forgiven).mask)
-        areas[2, p] = np.count_nonzero(whole.mask)
-        found += [(p, g, n) for g, truth in enumerate(truths) if (n := cut.common(truth))]
-    table = np.array(found, np.int64).reshape(-1, 3)
+    layers, gts = gt
+    spans = [runs(segment.mask) for segment in preds]
+    full = np.array([(stops - starts).sum() for starts, stops in spans], np.int64)
+    lost, void = np.zeros((2, len(preds)), np.int64)
+    if forgiven is not None:
+        lost = _inside(spans, forgiven)
+    if counted is not None:
+        void = _inside(spans, ~counted)
+    gt_areas = np.zeros(gts, np.int64)
+    found = [np.zeros((3, 0), np.int64)]
+    for layer in layers:
+        values = layer if counted is None else np.where(counted, layer, 0)
+        gt_areas += np.bincount(values.ravel(), minlength=gts + 1)[1:]
+        met = _met(spans, values, gts + 1)
+        found.append(met[:, met[1] > 0])
+    pred, truth, pixels = np.concatenate(found, axis=1)
     return Intersections(
-        pred_areas=areas[0],
-        gt_areas=np.array([np.count_nonzero(t.mask) for t in truths], np.int64),
-        pred_forgiven=areas[1],
-        pred_full_areas=areas[2],
-        pred=table[:, 0],
-        gt=table[:, 1],
-        pixels=table[:, 2],
+        pred_areas=full - void,
+        gt_areas=gt_areas,
+        pred_forgiven=lost,
+        pred_full_areas=full,
+        pred=pred,
+        gt=truth - 1,
+        pixels=pixels,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """A mask within its box, half-open pixels."""
+def _inside(spans: Sequence[Runs], region: BoolMask) -> Integers:
+    index, inside, pixels = _met(spans, region, 2)
+    return _sums(index + 1, pixels * inside, len(spans))
 
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-    mask: BoolMask
 
-    @classmethod
-    def of(cls, segment: Segment, counted: BoolMask | None) -> _Cut:
-        x, y, w, h = (int(v) for v in segment.box_xywh)
-        # A copy, so that the decoded picture behind the view is freed.
-        mask = decode(segment.mask)[y : y + h, x : x + w].copy()
-        return cls(x, y, x + w, y + h, mask).within(counted)
+def _met(spans: Sequence[Runs], values: LabelValues | BoolMask, width: int) -> Integers:
+    """Which values (below `width`) of a map each mask meets, and in how many pixels.
 
-    def within(self, region: BoolMask | None) -> _Cut:
-        if region is None:
-            return self
-        inside = self.mask & region[self.y0 : self.y1, self.x0 : self.x1]
-        return _Cut(self.x0, self.y0, self.x1, self.y1, inside)
+    Masks are not decoded: their runs are cut where the map's value changes.
 
-    def common(self, other: _Cut) -> int:
-        x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
-        x1, y1 = min(self.x1, other.x1), min(self.y1, other.y1)
-        if x0 >= x1 or y0 >= y1:
-            return 0
-        mine = self.mask[y0 - self.y0 : y1 - self.y0, x0 - self.x0 : x1 - self.x0]
-        theirs = other.mask[y0 - other.y0 : y1 - other.y0, x0 - other.x0 : x1 - other.x0]
-        return int(np.count_nonzero(mine & theirs))
+    Returns:
+        (3, N): index of the mask, value, pixels.
+    """
+    flat = values.T.ravel()
+    begins = np.flatnonzero(np.concatenate((_FIRST[: flat.size], flat[1:] != flat[:-1])))
+    ends, labels = np.append(begins[1:], flat.size), flat[begins]
+    found = [np.zeros((3, 0), np.int64)]
+    longest = max((len(starts) for starts, _ in spans), default=0)
+    at_once = max(1, min(_MASKS_AT_ONCE, _PIECES_AT_ONCE // (longest + len(begins))))
+    for index in range(0, len(spans), at_once):
+        some = spans[index : index + at_once]
+        starts, stops = (np.concatenate([span[i] for span in some]) for i in (0, 1))
+        owner = np.repeat(np.arange(len(some)), [len(span[0]) for span in some])
+        first = np.searchsorted(ends, starts, "right")
+        pieces = np.searchsorted(begins, stops, "left") - first
+        place = np.arange(pieces.sum()) + np.repeat(first - np.cumsum(pieces) + pieces, pieces)
+        lengths = np.minimum(np.repeat(stops, pieces), ends[place])
+        lengths -= np.maximum(np.repeat(starts, pieces), begins[place])
+        codes = np.repeat(owner, pieces) * width + labels[place]
+        pixels = np.bincount(codes, lengths, minlength=1)
+        met = np.flatnonzero(pixels)
+        found.append(np.stack((index + met // width, met % width, pixels[met].astype(np.int64))))
+    return np.concatenate(found, axis=1)

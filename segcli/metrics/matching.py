@@ -4,6 +4,8 @@ AP-DSB = TP/(TP+FP+FN) is the "average precision" of the 2018 Data Science Bowl 
 `matching` (Schmidt et al. 2018), whose matching rule this follows: as many pairs as possible with
 IoU at least the threshold, then the largest sum of IoU. Above 0.5 there is only one such matching
 when no object overlaps another of its side.
+
+Split and merged objects are those of Caicedo et al. (Cytometry A, 2019): overlap is IoU > 0.1.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ _TWENTIETHS = tuple(range(10, 20))
 THRESHOLDS = tuple(k / 20 for k in _TWENTIETHS)
 _SHOWN = MappingProxyType({50: 0, 75: 5})
 _NO_OBJECTS = "neither side has an object (0/0)"
+_COUNTED = ("over_segmented", "under_segmented")
 
 
 def _undefined() -> dict[str, str]:
@@ -35,7 +38,7 @@ def _undefined() -> dict[str, str]:
         reasons[f"recall_{percent}"] = "the ground truth has no object (0/0)"
         reasons[f"ap_dsb_{percent}"] = _NO_OBJECTS
         reasons[f"matched_iou_{percent}"] = "no object was matched (0/0)"
-    return reasons
+    return reasons | dict.fromkeys(_COUNTED, "neither side has an object")
 
 
 def _zeros() -> npt.NDArray[np.int64]:
@@ -52,6 +55,8 @@ class MatchingSums(Sums):
         fn: (10,) true and not matched.
         forgiven: (10,) predicted, not matched, and mostly in a crowd or where nothing counts.
         iou: the sum of the IoU of matched pairs, at each threshold.
+        over_segmented: true objects that two or more predictions overlap (splits).
+        under_segmented: predictions that overlap two or more true objects (merges).
     """
 
     tp: npt.NDArray[np.int64] = field(default_factory=_zeros)
@@ -59,6 +64,8 @@ class MatchingSums(Sums):
     fn: npt.NDArray[np.int64] = field(default_factory=_zeros)
     forgiven: npt.NDArray[np.int64] = field(default_factory=_zeros)
     iou: list[Fraction] = field(default_factory=lambda: [Fraction()] * len(THRESHOLDS))
+    over_segmented: int = 0
+    under_segmented: int = 0
 
     def add(self, other: Sums) -> None:
         """Add objects of other images."""
@@ -68,23 +75,30 @@ class MatchingSums(Sums):
         self.fn += other.fn
         self.forgiven += other.forgiven
         self.iou = [a + b for a, b in zip(self.iou, other.iou, strict=True)]
+        self.over_segmented += other.over_segmented
+        self.under_segmented += other.under_segmented
 
     def compute(self) -> dict[str, float]:
-        """Ratios at the shown thresholds, and AP-DSB over all ten."""
+        """Ratios at the shown thresholds, AP-DSB over all ten, and two counts."""
         rows = [self._row(i) for i in range(len(THRESHOLDS))]
         scores = {"ap_dsb": math.fsum(row["ap_dsb"] for row in rows) / len(rows)}
         for percent, index in _SHOWN.items():
             for name in ("f1", "precision", "recall", "ap_dsb", "matched_iou"):
                 scores[f"{name}_{percent}"] = rows[index][name]
+        objects = self.tp[0] + self.fp[0] + self.fn[0] + self.forgiven[0]
+        scores["over_segmented"] = float(self.over_segmented) if objects else math.nan
+        scores["under_segmented"] = float(self.under_segmented) if objects else math.nan
         return scores
 
     def counts(self) -> dict[str, int]:
-        """Objects at IoU 0.5."""
+        """Objects at IoU 0.5, and those split or merged."""
         return {
             "tp_50": int(self.tp[0]),
             "fp_50": int(self.fp[0]),
             "fn_50": int(self.fn[0]),
             "forgiven_50": int(self.forgiven[0]),
+            "over_segmented": self.over_segmented,
+            "under_segmented": self.under_segmented,
         }
 
     def tables(self) -> dict[str, list[Row]]:
@@ -113,7 +127,10 @@ def match(found: Intersections) -> MatchingSums:
     counts is forgiven: it is no false positive. A true object without a pixel that counts is left
     out. Thresholds are compared in whole numbers, so an IoU of exactly the threshold matches.
     """
-    sums = MatchingSums()
+    overlap = 10 * found.pixels > found.unions
+    sums = MatchingSums(
+        over_segmented=_several(found.gt[overlap]), under_segmented=_several(found.pred[overlap])
+    )
     exempt = 2 * found.pred_forgiven > found.pred_full_areas
     truths, unions = int(np.count_nonzero(found.gt_areas)), found.unions
     for i, twentieths in enumerate(_TWENTIETHS):
@@ -150,6 +167,11 @@ def _assign(
     return np.sort(chosen[chosen >= 0])
 
 
+def _several(indices: npt.NDArray[np.int64]) -> int:
+    """How many indices occur more than once."""
+    return int(np.count_nonzero(np.bincount(indices) > 1))
+
+
 def _once_each(indices: npt.NDArray[np.int64]) -> bool:
     return len(indices) == 0 or int(np.bincount(indices).max()) == 1
 
@@ -180,6 +202,9 @@ class Matching(Metric):
             "ignored regions is not counted",
             "ap_dsb": "TP/(TP+FP+FN), the mean over the ten thresholds; ap_dsb_50 at one",
             "matched_iou": "the mean IoU of matched pairs",
+            "over_segmented": "number of true objects with IoU > 0.1 with two or more predictions "
+            "(splits); under_segmented: of predictions with two or more true objects (merges); "
+            "pooled: their total, mean_of_images: an image's",
             "empty_images": "an image without objects on both sides is undefined and left out of "
             "the mean of images; on one side only: F1 and AP-DSB 0; "
             "without predictions only: precision 0 (not 0/0)",

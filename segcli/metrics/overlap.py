@@ -1,4 +1,4 @@
-"""Overlap of two masks: IoU, Dice, accuracy, precision and recall from four pixel counts.
+"""Overlap of two masks: IoU, Dice, accuracy, precision, recall, specificity from four counts.
 
 IoU is Jaccard's coefficient (1901), Dice is Dice's (1945), equal to F1 over pixels. The reference
 is the same ratio written out over `numpy` booleans; scikit-learn's `jaccard_score` and `f1_score`
@@ -23,6 +23,7 @@ _UNDEFINED = MappingProxyType(
         "dice": _NO_FOREGROUND,
         "precision": _NO_FOREGROUND,
         "recall": "the ground truth has no foreground (0/0)",
+        "specificity": "the ground truth has no background (0/0)",
         "pixel_accuracy": "no pixel counts (0/0)",
     }
 )
@@ -53,7 +54,7 @@ class OverlapSums(Sums):
         self.tn += other.tn
 
     def compute(self) -> dict[str, float]:
-        """The five ratios."""
+        """The six ratios."""
         return overlap_scores(self)
 
     def counts(self) -> dict[str, int]:
@@ -89,8 +90,9 @@ def overlap_scores(sums: OverlapSums) -> dict[str, float]:
 
     Returns:
         iou = TP/(TP+FP+FN), dice = 2TP/(2TP+FP+FN), precision = TP/(TP+FP), recall = TP/(TP+FN),
-        pixel_accuracy = (TP+TN)/all; each in 0..1, NaN where it is 0/0 (both masks empty: iou, dice
-        and precision; nothing there: recall). Where nothing was predicted although there is
+        specificity = TN/(TN+FP), pixel_accuracy = (TP+TN)/all; each in 0..1, NaN where it is 0/0
+        (both masks empty: iou, dice and precision; nothing there: recall; nothing but objects
+        there: specificity). Where nothing was predicted although there is
         something, precision is 0, so that leaving a poor prediction out improves no mean.
     """
     tp, fp, fn, tn = sums.tp, sums.fp, sums.fn, sums.tn
@@ -99,6 +101,7 @@ def overlap_scores(sums: OverlapSums) -> dict[str, float]:
         "dice": ratio(2 * tp, 2 * tp + fp + fn),
         "precision": precision(tp, fp, fn),
         "recall": ratio(tp, tp + fn),
+        "specificity": ratio(tn, tn + fp),
         "pixel_accuracy": ratio(tp + tn, tp + fp + fn + tn),
     }
 

@@ -105,7 +105,8 @@ class PointsSums(Sums):
     def notes(self) -> list[str]:
         """Say what objects without an answer count as."""
         missing = self.objects - self.error.count
-        return [f"{missing} objects have no answer and count as IoU 0"] if missing else []
+        said = f"{missing} of {self.objects} objects have no answer and count as IoU 0"
+        return [said] if missing else []
 
 
 class Points(Metric):
@@ -162,9 +163,7 @@ class Points(Metric):
         }
 
 
-def _by_object(
-    pred: Segmentation, objects: Sequence[Segment]
-) -> dict[int | None, list[Segment]]:
+def _by_object(pred: Segmentation, objects: Sequence[Segment]) -> dict[int | None, list[Segment]]:
     answers: dict[int | None, list[Segment]] = {target.id: [] for target in objects}
     where = pred.image.source or pred.image.key
     why = "each mask carries its object's id and its predicted IoU, at most three an object"

@@ -7,7 +7,7 @@ classes of TP/(TP+FP+FN), with pixels pooled over the data set.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -37,7 +37,10 @@ from segcli.metrics.confusion import (
 )
 from segcli.records import Segmentation
 
-__all__ = ["ConfusionSums", "Semantic", "class_map"]
+__all__ = ["NO_CLASS", "ConfusionSums", "Semantic", "check_listed", "class_map"]
+
+NO_CLASS = -(2**31)
+"""The value of predicted pixels that are of no class: wrong wherever something counts."""
 
 _NO_CLASS = "no class occurs on either side (0/0)"
 _UNDEFINED = MappingProxyType(
@@ -46,6 +49,7 @@ _UNDEFINED = MappingProxyType(
         "mdice": _NO_CLASS,
         "mprecision": _NO_CLASS,
         "mrecall": "no class occurs in the ground truth (0/0)",
+        "fwiou": "no pixel counts (0/0)",
         "pixel_accuracy": "no pixel counts (0/0)",
     }
 )
@@ -59,6 +63,7 @@ class ConfusionSums(Sums):
         classes: class ids, ascending.
         matrix: (K, K) int64 pixels; rows = ground truth, columns = prediction.
         class_names: name by class id, or None when no list was given.
+        ignored: listed classes that do not count: predicted, they are wrong, and in no mean.
         of_images: by class id and score, the sum over images of each image's own score.
         images: images added.
     """
@@ -66,12 +71,17 @@ class ConfusionSums(Sums):
     classes: tuple[int, ...] = ()
     matrix: Matrix = field(default_factory=no_matrix)
     class_names: Mapping[int, str] | None = None
+    ignored: frozenset[int] = frozenset()
     of_images: dict[int, dict[str, ExactSum]] = field(default_factory=dict)
     images: int = 0
 
     @classmethod
     def of_image(
-        cls, classes: tuple[int, ...], matrix: Matrix, class_names: Mapping[int, str] | None
+        cls,
+        classes: tuple[int, ...],
+        matrix: Matrix,
+        class_names: Mapping[int, str] | None,
+        ignored: frozenset[int] = frozenset(),
     ) -> ConfusionSums:
         """The sums of one image with that confusion matrix."""
         scores = per_class(matrix)
@@ -80,7 +90,7 @@ class ConfusionSums(Sums):
             for number, value in zip(classes, scores[name].tolist(), strict=True):
                 sums[number][name] = ExactSum()
                 sums[number][name].push(value)
-        return cls(classes, matrix, class_names, sums, images=1)
+        return cls(classes, matrix, class_names, ignored, sums, images=1)
 
     def add(self, other: Sums) -> None:
         """Add pixels of other images, whatever classes they hold."""
@@ -99,14 +109,23 @@ class ConfusionSums(Sums):
 
     def compute(self) -> dict[str, float]:
         """Means over the classes that occur, and pixel accuracy."""
-        return semantic_scores(self.matrix)
+        return semantic_scores(self.matrix, self._averaged)
+
+    @property
+    def _left_out(self) -> frozenset[int]:
+        return self.ignored | {NO_CLASS}
+
+    @property
+    def _averaged(self) -> npt.NDArray[np.bool_]:
+        return np.array([c not in self._left_out for c in self.classes], bool)
 
     def counts(self) -> dict[str, int]:
         """Classes that occur, and of those listed how many do not."""
-        occurs = self.matrix.sum(axis=0) + self.matrix.sum(axis=1) > 0
+        averaged = self._averaged
+        occurs = averaged & (self.matrix.sum(axis=0) + self.matrix.sum(axis=1) > 0)
         present = int(np.count_nonzero(occurs))
-        listed = len(self.class_names) if self.class_names is not None else present
-        only_predicted = (self.matrix.sum(axis=1) == 0) & (self.matrix.sum(axis=0) > 0)
+        listed = present if self.class_names is None else len({*self.class_names} - self.ignored)
+        only_predicted = averaged & (self.matrix.sum(axis=1) == 0) & (self.matrix.sum(axis=0) > 0)
         return {
             "classes": present,
             "classes_absent": listed - present,
@@ -118,7 +137,7 @@ class ConfusionSums(Sums):
         scores = per_class(self.matrix)
         index = {number: i for i, number in enumerate(self.classes)}
         rows: list[Row] = []
-        for number in sorted({*self.classes, *(self.class_names or ())}):
+        for number in sorted({*self.classes, *(self.class_names or ())} - self._left_out):
             i = index.get(number)
             row: Row = {"class": number, "name": (self.class_names or {}).get(number)}
             means = self.of_images.get(number, {})
@@ -179,10 +198,11 @@ class Semantic(Metric):
     def __init__(self, options: MetricOptions) -> None:
         self._names = options.class_names
         self._ignore = options.ignore_index
+        self._ignored = options.ignored
 
     def zero(self) -> Sums:
         """No pixels."""
-        return ConfusionSums(class_names=self._names)
+        return ConfusionSums(class_names=self._names, ignored=self._ignored)
 
     def measure(self, pair: Pair) -> Sums:
         """Pixels of one image, refused when a value is outside the class list."""
@@ -195,32 +215,48 @@ class Semantic(Metric):
                 fix="--kind instance, if the values are object ids",
             ) from error
         if self._names is not None:
-            _check_listed(pair, classes, matrix, self._names)
+            _check_sides(pair, classes, matrix, self._names)
         elif self._ignore is not None and self._ignore in classes:
-            _check_listed(pair, classes, matrix, set(classes) - {self._ignore})
-        return ConfusionSums.of_image(classes, matrix, self._names)
+            _check_sides(pair, classes, matrix, set(classes) - {self._ignore})
+        return ConfusionSums.of_image(classes, matrix, self._names, self._ignored)
 
     def conventions(self) -> dict[str, str]:
         """Which classes are averaged."""
         listed = "the classes listed" if self._names is not None else "the classes that occur"
         return {
             "classes": f"mean over {listed}, background (0) too unless it is ignored; absent from "
-            "both sides: dropped; only predicted: IoU 0; never predicted: precision 0",
+            "both sides: dropped; only predicted: IoU 0; never predicted: precision 0; ignored by the "
+            "class list: void in the ground truth, wrong where predicted, in no mean",
             "mean_of_images": "the mean over images of each image's mean over its own classes",
-            "mrecall": "mean recall over classes, called mAcc by mmsegmentation",
+            "mrecall": "mean recall over classes, which mmsegmentation calls mAcc",
+            "fwiou": "IoU of each class weighed by its share of the ground truth's pixels",
         }
 
 
-def _check_listed(
+def _check_sides(
     pair: Pair, classes: Sequence[int], matrix: Matrix, listed: Collection[int]
 ) -> None:
     for side, axis, where in (("ground truth", 1, pair.gt), ("prediction", 0, pair.pred)):
         pixels = matrix.sum(axis=axis)
-        stray = [c for c, n in zip(classes, pixels, strict=True) if n and c not in listed]
-        if stray:
-            raise PairError(
-                f"{where.image.source or where.image.key}: the {side} holds values outside the "
-                f"class list: {', '.join(map(str, stray[:10]))}",
-                why="a pixel of an unknown class can be neither right nor wrong",
-                fix="add them to --class-names, or leave one out with --ignore-index",
-            )
+        present = [c for c, n in zip(classes, pixels, strict=True) if n]
+        check_listed(f"{where.image.source or where.image.key}: the {side} holds", present, listed)
+
+
+def check_listed(holder: str, present: Iterable[int], listed: Collection[int]) -> None:
+    """Refuse values that are no class of the list.
+
+    Args:
+        holder: who holds the values, as the error's first words.
+        present: class ids that occur.
+        listed: the class ids there are.
+
+    Raises:
+        PairError: one is not listed.
+    """
+    stray = [c for c in present if c not in listed and c != NO_CLASS]
+    if stray:
+        raise PairError(
+            f"{holder} values outside the class list: {', '.join(map(str, stray[:10]))}",
+            why="a pixel of an unknown class can be neither right nor wrong",
+            fix="add them to --class-names, or leave one out with --ignore-index",
+        )

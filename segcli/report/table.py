@@ -18,7 +18,15 @@ __all__ = ["ScoreRow", "print_evaluation", "score_rows", "worst_images"]
 
 _UNDEFINED = "n/a"
 _ENDLESS = 10_000
-_HEADLINES = {"binary": "iou", "semantic": "miou", "instance": "f1_50"}
+_HEADLINES = {
+    "binary": "iou",
+    "semantic": "miou",
+    "instance": "f1_50",
+    "panoptic": "pq",
+    "proposals": "best_overlap_miou",
+    "regions": "covering",
+    "points": "single_point_miou",
+}
 _COLUMNS = {"gt_pixels": "gt pixels", "pred_pixels": "pred pixels", "matched_iou": "matched IoU"}
 
 
@@ -51,9 +59,16 @@ def score_rows(metrics: Mapping[str, float]) -> list[ScoreRow]:
 
 def worst_images(rows: Sequence[ImageRow], protocol: str, count: int = 5) -> list[ImageRow]:
     """The images that score lowest by the protocol's headline metric, the lowest first."""
-    name = _HEADLINES[protocol]
+    name = _headline(rows, protocol)
     scored = [row for row in rows if not math.isnan(row.scores[name])]
     return sorted(scored, key=lambda row: (row.scores[name], row.name))[:count]
+
+
+def _headline(rows: Sequence[ImageRow], protocol: str) -> str:
+    """The score images are ranked by: the protocol's own, or the first where that is not there."""
+    names = list(rows[0].scores) if rows else []
+    wanted = _HEADLINES[protocol]
+    return wanted if wanted in names or not names else names[0]
 
 
 def print_evaluation(
@@ -153,7 +168,7 @@ def _label(column: str) -> str:
 
 
 def _worst(rows: Sequence[ImageRow], protocol: str) -> Table:
-    name = _HEADLINES[protocol]
+    name = _headline(rows, protocol)
     table = _frame(f"lowest {name}")
     table.add_column("image", overflow="fold")
     table.add_column(name, justify="right", no_wrap=True)

@@ -37,3 +37,53 @@ def test_a_folder_of_photographs_is_not_overwritten(tmp_path):
     done = segcli("convert", "gt", "imgs", "--overwrite", "-v", "--no-color", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "imgs" / "x.png").read_bytes() != before
+
+
+def test_colours_and_kinds_are_told(tmp_path):
+    """Colour-coded masks become class maps by a class list that ships; ids when asked for."""
+    picture = np.zeros((4, 6, 3), np.uint8)
+    picture[:2], picture[3, :3] = (128, 0, 0), (192, 128, 128)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(picture).save(tmp_path / "in" / "x.png")
+    refused = segcli("convert", "in", "none", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "fix: --class-names" in refused.stderr
+    done = segcli(
+        "convert", "in", "classes", "--to", "semantic", "--class-names", "voc", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    values = np.asarray(Image.open(tmp_path / "classes" / "x.png"))
+    assert sorted(np.unique(values)) == [0, 1, 15]
+    assert json.loads((tmp_path / "classes" / "classes.json").read_text())["15"] == "person"
+    done = segcli("convert", "in", "objects", "--kind", "instance", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["segments"] == 2
+
+
+def test_what_cannot_be_is_refused(tmp_path):
+    """A kind that a format cannot have, a format that does not fit, an unknown list: exit 2."""
+    Image.fromarray(np.eye(9, dtype=np.uint16)).save(tmp_path / "x.png")
+    assert segcli("convert", "x.png", "a", "--to", "sa1b", cwd=tmp_path).returncode == 0
+    for arguments in (
+        ["a", "b", "--kind", "semantic"],
+        ["x.png", "b", "--from", "coco"],
+        ["x.png", "b", "--from", "cooco"],
+        ["x.png", "b", "--class-names", "citiscapes"],
+        ["x.png", "b", "--to", "bsds"],
+    ):
+        done = segcli("convert", *arguments, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert done.stderr.count("error: ") == 1
+        assert not (tmp_path / "b").exists()
+
+
+def test_void_that_is_lost_is_said(tmp_path):
+    """Pixels that must not count: lost in a COCO dataset, kept by COCO panoptic."""
+    values = np.zeros((4, 6), np.uint16)
+    values[:2], values[3] = 7, 26_001
+    (tmp_path / "in").mkdir()
+    Image.fromarray(values).save(tmp_path / "in" / "x.png")
+    for to, said in (("coco-dataset", True), ("coco-panoptic", False)):
+        arguments = ["in", to, "--kind", "panoptic", "--to", to, "--json"]
+        done = segcli("convert", *arguments, cwd=tmp_path)
+        lost = json.loads(done.stdout)["loses"]
+        assert ("pixels of 1 images must not count" in lost) is said

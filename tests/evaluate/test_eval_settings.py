@@ -11,9 +11,9 @@ from PIL import Image
 
 from segcli.errors import ConfigError, InputError
 from segcli.evaluate import EvalConfig, EvalSettings, Side, evaluate, open_sides, settings_from
-from segcli.evaluate.class_names import read_class_names
 from segcli.evaluate.resize import fit
 from segcli.evaluate.settings import kind_from
+from segcli.formats.classes import read_class_list
 from segcli.masks.rle import decode, segment_from_mask, to_coco
 from segcli.records import ImageRef, LabelMap, Segmentation
 
@@ -60,7 +60,7 @@ CLASS_FILES = {
 def test_class_names_come_from_a_file(tmp_path: Path, name):
     """A text file, a JSON list and a JSON object say the same."""
     (tmp_path / name).write_text(CLASS_FILES[name])
-    assert read_class_names(tmp_path / name) == {0: "background", 1: "cell"}
+    assert read_class_list(tmp_path / name).names == {0: "background", 1: "cell"}
 
 
 @pytest.mark.parametrize("content", [None, "", "7", "{", '{"a": "b"}', "[]"])
@@ -70,7 +70,7 @@ def test_a_file_without_class_names_is_an_error(tmp_path: Path, content):
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=r"names\.json"):
-        read_class_names(path)
+        read_class_list(path)
 
 
 def test_resizing_takes_the_nearest_centre():

@@ -147,3 +147,24 @@ def test_a_stream_is_paired_by_what_names_alone_can_tell(case):
     rule = stream_rule(gt)
     assert rule.pred(pred) == name
     assert [rule.gt(key) for key in gt] == [key.rpartition(".")[0] for key in gt]
+
+
+def test_names_composed_otherwise_are_one():
+    """Written by macOS é is two characters, elsewhere one: they look the same, and pair."""
+    found = pair_keys(["cafe\u0301.png"], ["caf\u00e9.png"])
+    assert found.pairs == (("caf\u00e9", "cafe\u0301.png", "caf\u00e9.png"),)
+
+
+def test_numbers_are_no_suffix():
+    """Picture 2 and picture 3 of each film are not a pair; one number of one side may go."""
+    assert pairs(["1_2.png", "2_2.png"], ["1_3.png", "2_3.png"]) == []
+    assert pairs(["1_0.png", "2_0.png"], ["1.png", "2.png"]) == [
+        ("1_0.png", "1.png"),
+        ("2_0.png", "2.png"),
+    ]
+
+
+def test_splits_are_never_mixed():
+    """train/1 is not val/1, although names alone would pair; the same split pairs."""
+    assert pairs(["train/1.png", "train/2.png"], ["val/1.png", "val/2.png"]) == []
+    assert pairs(["out/val/1.png"], ["gt/val/1.png"]) == [("out/val/1.png", "gt/val/1.png")]

@@ -12,6 +12,7 @@ from segcli.errors import ConfigError, UsageError
 from segcli.evaluate import EvalSettings, Side, choose_protocol, evaluate, open_sides
 from segcli.formats import get, open_source
 from segcli.formats.base import WriteOptions
+from segcli.formats.classes import ClassList
 from segcli.formats.folders import COLUMNS
 from segcli.masks.rle import segment_from_mask
 from segcli.records import ImageRef, Segmentation
@@ -124,7 +125,8 @@ def test_polygons_take_sizes_by_the_rule_that_pairs(tmp_path, match):
         text = "1 0.125 0.125 0.375 0.125 0.375 0.375 0.125 0.375\n"
         save(tmp_path / "pred" / "unused.npy", np.zeros(1)).unlink()
         (tmp_path / "pred" / f"{name}.txt").write_text(text)
-    found = evaluate(*sides(tmp_path, match=match), EvalSettings(match=match))
+    settings = EvalSettings(match=match)
+    found = evaluate(*sides(tmp_path, settings=settings), settings)
     assert (found.counts["images"], found.failures) == (2, ())
 
 
@@ -163,7 +165,7 @@ def test_options_without_effect_are_refused(memory):
     for kind in ("binary", "instance"):
         both = memory(kind, maps), memory(kind, maps)
         with pytest.raises(UsageError, match="--class-names needs"):
-            evaluate(*both, EvalSettings(class_names={0: "a", 1: "b"}))
+            evaluate(*both, EvalSettings(classes=ClassList({0: "a", 1: "b"})))
     for kind in ("binary", "semantic"):
         both = memory(kind, maps), memory(kind, maps)
         with pytest.raises(UsageError, match="--class-agnostic needs"):
@@ -199,7 +201,7 @@ def test_a_border_of_255_that_counts_is_warned_of(tmp_path, kind):
     (warning,) = evaluate(*open_sides(pred, gt)).warnings
     assert "--ignore-index 255" in warning
     settings = EvalSettings(ignore_index=255)
-    assert not evaluate(*open_sides(pred, gt, 255), settings).warnings
+    assert not evaluate(*open_sides(pred, gt, settings), settings).warnings
     assert not evaluate(*open_sides(gt, gt)).warnings
 
 

@@ -250,7 +250,7 @@ def test_a_dataset_is_read_with_all_its_kinds_of_masks(tmp_path):
         ({"images": [{"id": i, "file_name": "x", "height": 1, "width": 1} for i in (1, 2)]}, "two"),
         ({"categories": [{"id": 1}]}, "malformed category"),
         ({"annotations": [{"id": 1, "image_id": 99}]}, "unknown image id 99"),
-        ({"annotations": [{"segments_info": []}]}, "panoptic"),
+        ({"annotations": [{"segments_info": []}]}, "annotation 0 has no image_id"),
     ],
 )
 def test_a_malformed_dataset_is_an_input_error(tmp_path, change, words):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from segcli.formats.base import Format, WriteOptions, stem_of
 from segcli.formats.ndjson import to_line, to_record
 from segcli.masks.labels import foreground, segments_of
 
-WRITTEN = ["labels", "masks", "amg", "sa1b", "coco", "coco-dataset", "yolo", "binary"]
+WRITTEN = ["labels", "masks", "amg", "sa1b", "coco", "coco-dataset", "coco-panoptic", "yolo"]
+WRITTEN += ["binary", "semantic", "labelme"]
+READ_ONLY = ["cityscapes", "bsds", "ndjson"]
 PATHS = ["x.jpg", "a/x.jpg", "a/b.c.d.png", "a b/ünï ☃.tif", "b/0000.png"]
 
 
@@ -22,7 +25,8 @@ def write(folder, name, results, options=None):
     """Write results in any format, as `predict` does."""
     writer, options = get(name), options or WriteOptions()
     if writer.write_dataset:
-        return writer.write_dataset(iter(results), folder / writer.file_name, options)
+        file = folder / Path(writer.file_name).name
+        return writer.write_dataset(iter(results), file, options)
     files = []
     for result in results:
         files += writer.write_image(result, folder, stem_of(result.image.key), options)
@@ -35,7 +39,7 @@ def test_every_format_is_registered_under_its_own_name():
         isinstance(f, Format) and f.name == name and f.summary for name, f in FORMATS.items()
     )
     assert list(writable_names()) == WRITTEN
-    assert set(readable_names()) == {*WRITTEN, "ndjson"}
+    assert set(readable_names()) == {*WRITTEN, *READ_ONLY}
     assert get("coco").file_name == "coco.json"
     assert get("coco-dataset").file_name == "coco-dataset.json"
 
@@ -59,8 +63,9 @@ def test_what_a_format_writes_is_told_apart_and_read_back(name, tmp_path, make_r
     assert source.format == name
     assert str(tmp_path / "out") in source.description
     stems = [stem_of(key) for key, _ in source]
-    # A COCO dataset goes by image id, as the results were written.
-    ordered = [stem_of(path) for path in PATHS] if name == "coco-dataset" else sorted(stems)
+    # COCO files go by image id, as the results were written.
+    by_id = name in ("coco-dataset", "coco-panoptic")
+    ordered = [stem_of(path) for path in PATHS] if by_id else sorted(stems)
     assert stems == ordered
     assert set(stems) == {stem_of(path) for path in PATHS}
     for key, read in source:
@@ -161,7 +166,7 @@ def test_a_format_given_by_name_must_exist(tmp_path):
         open_source(tmp_path, format="cocoo")
 
 
-@pytest.mark.parametrize("name", [*WRITTEN, "ndjson"])
+@pytest.mark.parametrize("name", [*WRITTEN, *READ_ONLY])
 def test_forcing_a_format_on_something_else_is_an_error_of_ours(name, tmp_path):
     """A format opened on a folder of notes raises InputError, not a Python error."""
     (tmp_path / "notes.md").write_text("x")

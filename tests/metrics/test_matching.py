@@ -102,6 +102,7 @@ def test_renaming_objects_changes_nothing(pred, gt, names):
 def test_a_perfect_prediction_scores_one(labels):
     """Objects compared with themselves reach the best of every score."""
     scores = match(intersect(Pair("a", 0, of_labels(labels), of_labels(labels)))).compute()
+    assert scores.pop("over_segmented") == scores.pop("under_segmented") == 0
     assert set(scores.values()) == {1.0}
 
 
@@ -161,6 +162,32 @@ def test_empty_sides_are_undefined_or_zero(case):
     scores = match(intersect(Pair("a", 0, of_labels(pred), of_labels(gt)))).compute()
     for name, value in wanted.items():
         assert math.isnan(scores[name]) if value is None else scores[name] == value
+
+
+@given(MASKS, MASKS)
+def test_splits_and_merges_equal_a_table_of_iou(preds, gts):
+    """Splits and merges are the rows and columns of the IoU table with two or more above 0.1."""
+    table = np.array(
+        [[Fraction(int((p & g).sum()), int((p | g).sum())) for p in preds] for g in gts]
+    )
+    near = (table > Fraction(1, 10)).reshape(len(gts), len(preds))
+    sums = match(intersect(Pair("a", 0, of_masks(preds), of_masks(gts))))
+    assert sums.over_segmented == int((near.sum(axis=1) > 1).sum())
+    assert sums.under_segmented == int((near.sum(axis=0) > 1).sum())
+
+
+def test_splits_and_merges_are_counted_in_images_and_in_all():
+    """A nucleus cut in two and two nuclei taken for one; a speck of a tenth splits nothing."""
+    whole = np.ones((1, 20), np.uint8)
+    halves = whole.copy()
+    halves[0, 10:] = 2
+    speck = whole.copy()
+    speck[0, 18:] = 2
+    total = Matching(MetricOptions()).zero()
+    for pred, gt in ((halves, whole), (whole, halves), (whole, halves), (speck, whole)):
+        total.add(match(intersect(Pair("a", 0, of_labels(pred), of_labels(gt)))))
+    assert total.counts()["over_segmented"] == total.compute()["over_segmented"] == 1
+    assert total.counts()["under_segmented"] == 2
 
 
 def test_crowds_forgive_predictions_and_are_no_objects():

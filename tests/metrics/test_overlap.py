@@ -41,6 +41,7 @@ def pixel_by_pixel(pred, gt, counted):
         "dice": (2 * tp, 2 * tp + fp + fn),
         "precision": (tp, tp + fp) if tp + fp or not fn else (0, 1),
         "recall": (tp, tp + fn),
+        "specificity": (tn, tn + fp),
         "pixel_accuracy": (tp + tn, tp + fp + fn + tn),
     }
     return {
@@ -84,8 +85,10 @@ def test_scores_are_bounded_and_symmetric(masks):
 
 @given(hnp.arrays(bool, SHAPES).filter(np.any))
 def test_a_perfect_prediction_scores_one(gt):
-    """A mask compared with itself reaches the best of every score."""
-    assert set(overlap_scores(count_overlap(gt, gt)).values()) == {1.0}
+    """A mask compared with itself reaches the best of every score that is defined."""
+    scores = overlap_scores(count_overlap(gt, gt))
+    assert math.isnan(scores["specificity"]) == gt.all()
+    assert {v for v in scores.values() if not math.isnan(v)} == {1.0}
 
 
 EMPTY, FULL = np.zeros((3, 4), bool), np.ones((3, 4), bool)

@@ -51,6 +51,9 @@ def one_class_after_the_other(pred, gt):
         if g.any():
             found["mrecall"].append(both / g.sum())
     means = {name: float(np.mean(values)) for name, values in found.items()}
+    share = {c: (gt == c).mean() for c in np.unique(gt)}
+    iou = {c: ((pred == c) & (gt == c)).sum() / ((pred == c) | (gt == c)).sum() for c in share}
+    means["fwiou"] = float(sum(share[c] * iou[c] for c in share))
     return {**means, "pixel_accuracy": float((pred == gt).mean())}
 
 
@@ -76,6 +79,63 @@ def test_counts_equal_scikit_image_for_any_ids(maps, dtype, shift):
             inside = true < table.shape[0] and guess < table.shape[1]
             assert matrix[i, j] == (table[true, guess] if inside else 0)
     assert matrix.sum() == gt.size
+
+
+def test_scores_equal_torchmetrics():
+    """IoU, Dice, recall and accuracy, by class and as means, with ignored pixels, as torchmetrics.
+
+    The prediction never holds class 4 and the ground truth never class 5; 6 is absent from both.
+    """
+    classification = pytest.importorskip("torchmetrics.functional.classification")
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(5)
+    gt = rng.integers(0, 5, (3, 40, 50)).astype(np.uint8)
+    pred = np.where(rng.random(gt.shape) < 0.6, gt, rng.integers(0, 6, gt.shape)).astype(np.uint8)
+    pred[pred == 4] = 5
+    gt[:, :5] = 255
+    total = Semantic(MetricOptions()).zero()
+    for p, g in zip(pred, gt, strict=True):
+        total.add(measured(p, g, ignore=encode(g == 255)))
+    sides = [torch.from_numpy(m.astype(np.int64)) for m in (pred, gt)]
+    theirs = {"num_classes": 7, "ignore_index": 255}
+    ours, rows = total.compute(), total.tables()["per_class"]
+    judges = {
+        "iou": classification.multiclass_jaccard_index,
+        "dice": classification.multiclass_f1_score,
+        "recall": classification.multiclass_accuracy,
+    }
+    for name, judge in judges.items():
+        each = judge(*sides, average="none", **theirs).tolist()
+        for row in rows:
+            if not math.isnan(row[f"{name}.pooled"]):
+                assert row[f"{name}.pooled"] == pytest.approx(each[row["class"]], rel=1e-6)
+    for name in ("iou", "dice"):
+        mean = float(judges[name](*sides, average="macro", **theirs))
+        assert ours[f"m{name}"] == pytest.approx(mean, rel=1e-6)
+    weighed = classification.multiclass_jaccard_index(*sides, average="weighted", **theirs)
+    assert ours["fwiou"] == pytest.approx(float(weighed), rel=1e-6)
+    right = classification.multiclass_accuracy(*sides, average="micro", **theirs)
+    assert ours["pixel_accuracy"] == pytest.approx(float(right), rel=1e-6)
+
+
+def test_mean_of_classes_is_that_of_hugging_face():
+    """Hugging Face `mean_iou`: areas pooled over images, then the mean over classes that occur."""
+    rng = np.random.default_rng(6)
+    images = rng.integers(0, 4, (5, 2, 12, 13))
+    total = Semantic(MetricOptions()).zero()
+    areas = {name: np.zeros(6) for name in ("both", "pred", "gt")}
+    for pred, gt in images:
+        total.add(measured(pred, gt))
+        for name, values in (("both", pred[pred == gt]), ("pred", pred), ("gt", gt)):
+            areas[name] += np.histogram(values, bins=6, range=(0, 5))[0]
+    with np.errstate(invalid="ignore"):
+        iou = areas["both"] / (areas["pred"] + areas["gt"] - areas["both"])
+        accuracy = areas["both"] / areas["gt"]
+    scores = total.compute()
+    assert scores["miou"] == pytest.approx(np.nanmean(iou), rel=1e-12)
+    assert scores["mrecall"] == pytest.approx(np.nanmean(accuracy), rel=1e-12)
+    wanted = areas["both"].sum() / areas["gt"].sum()
+    assert scores["pixel_accuracy"] == pytest.approx(wanted, rel=1e-12)
 
 
 def test_negative_ids_are_classes_too():
@@ -209,3 +269,16 @@ def test_the_class_0_cannot_be_painted():
     with pytest.raises(PairError, match="objects of the class 0"):
         class_map(Segmentation(image, (inside,)))
     assert class_map(Segmentation(image, (replace(inside, category=2),))).sum() == 8
+
+
+def test_ignored_classes_are_in_no_mean():
+    """A listed class that does not count is wrong where it is predicted, and lowers no mean."""
+    options = MetricOptions(class_names={0: "a", 1: "b", 9: "other"}, ignored=frozenset({9}))
+    truth, guess = np.array([[0, 0, 1, 1]]), np.array([[0, 9, 1, 1]])
+    sums = measured(guess, truth, options)
+    assert sums.compute()["miou"] == (1 / 2 + 1) / 2
+    assert sums.counts() == {"classes": 2, "classes_absent": 0, "classes_only_predicted": 0}
+    assert [row["class"] for row in sums.tables()["per_class"]] == [0, 1]
+    total = Semantic(options).zero()
+    total.add(sums)
+    assert total.compute() == sums.compute()

@@ -47,7 +47,8 @@ def prompt_points(
     if not len(points_xy):
         return
     with torch.inference_mode():
-        encoded = encode_image(runtime, image)
+        # A copy, because a decoded picture is read-only and PyTorch warns of such arrays.
+        encoded = encode_image(runtime, np.array(image))
     yield from answer_points(runtime, encoded, points_xy, settings)
 
 
@@ -84,8 +85,10 @@ def answer_points(
 
 def _full_masks(encoded: Encoded, predicted: PredictedMasks, threshold: float) -> Iterator[RLE]:
     """Every mask of a batch of prompts at the image's size, prompt by prompt."""
+    total, device = predicted.ious.numel(), predicted.ious.device
     step = max(1, _PIXELS_AT_ONCE // (encoded.height * encoded.width))
-    for indices in torch.arange(predicted.ious.numel(), device=predicted.ious.device).split(step):
+    for start in range(0, total, step):
+        indices = torch.arange(start, min(start + step, total), device=device)
         with torch.inference_mode():
             masks = upscale(encoded, predicted.logits(indices)) > threshold
         yield from map(encode, masks.cpu().numpy())

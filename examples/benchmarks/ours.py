@@ -1,0 +1,155 @@
+"""segcli's side: the parts of the benchmark, as the library runs them and as the command does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clock import Run, Scores
+from work import COCO_SIZE, Files, binary_masks, class_maps, coco_objects, coco_panoptic
+
+from segcli.evaluate import EvalSettings, Side, evaluate, open_sides
+
+__all__ = ["PARTS", "Part", "as_command", "in_process", "peak_memory"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One comparison.
+
+    Attributes:
+        title: what is computed.
+        protocol: segcli's protocol.
+        family: its family of scores.
+        make: (folder, images, size) → the files.
+        share: of the images asked for, how many it takes.
+        prefix: what segcli's names of the scores start with.
+        sized: True when pictures have the size asked for, False for COCO's.
+    """
+
+    title: str
+    protocol: str
+    family: str
+    make: Callable[[Path, int, int], Files]
+    share: float = 1.0
+    prefix: str = ""
+    sized: bool = True
+
+    def images(self, asked: int) -> int:
+        """How many images it takes."""
+        return max(2, round(asked * self.share))
+
+    def amount(self, asked: int, size: int) -> str:
+        """The work in words."""
+        height, width = (size, size) if self.sized else COCO_SIZE
+        return f"{self.images(asked)} images of {width}x{height}"
+
+
+PARTS: dict[str, Part] = {
+    "miou": Part("mean IoU of class maps in PNG", "semantic", "classes", class_maps),
+    "ap": Part(
+        "COCO mask AP", "instance", "coco", lambda to, n, _: coco_objects(to, n), sized=False
+    ),
+    "pq": Part(
+        "panoptic quality from COCO PNG and JSON",
+        "panoptic",
+        "pq",
+        lambda to, n, _: coco_panoptic(to, n),
+        share=0.25,
+        sized=False,
+    ),
+    "boundary-ap": Part(
+        "COCO boundary AP",
+        "instance",
+        "boundary",
+        lambda to, n, _: coco_objects(to, n),
+        share=0.25,
+        prefix="boundary_",
+        sized=False,
+    ),
+    "hd95": Part(
+        "95 % Hausdorff distance of binary masks", "binary", "distance", binary_masks, share=0.125
+    ),
+}
+
+
+def in_process(part: Part, files: Files, threads: int) -> Run:
+    """The part as the library runs it: both sides opened, told apart, paired and scored."""
+    settings = EvalSettings(part.protocol, families=(part.family,), workers=threads)
+
+    def run() -> Scores:
+        _forget()
+        sides = open_sides(Side(str(files.pred)), Side(str(files.gt)))
+        found = evaluate(*sides, settings)
+        return _scores(found.metrics, found.tables, part.prefix)
+
+    return run
+
+
+def _forget() -> None:
+    """Nothing that an earlier run found out about the files may help this one."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("segcli."):
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+
+
+def as_command(part: Part, files: Files, threads: int) -> Run:
+    """The part as the command runs it, from starting Python to the printed JSON."""
+    command = _command(part, files, threads)
+
+    def run() -> Scores:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own)
+        if done.returncode:
+            raise SystemExit(done.stderr)
+        printed = json.loads(done.stdout)
+        return _scores(_flat(printed["metrics"]), printed.get("tables", {}), part.prefix)
+
+    return run
+
+
+def peak_memory(part: Part, files: Files, threads: int) -> float:
+    """The most memory in MiB that the command holds at once."""
+    with tempfile.TemporaryFile() as output:
+        command = _command(part, files, threads)
+        process = subprocess.Popen(command, stdout=output)  # noqa: S603 (our own)
+        _, status, use = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return use.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def _command(part: Part, files: Files, threads: int) -> list[str]:
+    command = [sys.executable, "-m", "segcli", "eval", str(files.pred), str(files.gt), "--json"]
+    command += ["--protocol", part.protocol, "--metrics", part.family, "-q"]
+    return [*command, "--workers", str(threads)]
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> Scores:
+    flat: Scores = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{above}{name}."))
+        elif value is not None:
+            flat[f"{above}{name}"] = float(value)
+    return flat
+
+
+def _scores(metrics: Scores, tables: Mapping[str, Any], prefix: str) -> Scores:
+    """The scores by the names that peers use too."""
+    scores = {name.removesuffix(".pooled").removeprefix(prefix): v for name, v in metrics.items()}
+    if "hd95.mean_of_images" in scores:
+        scores["hd95"] = scores["hd95.mean_of_images"]
+    for row in tables.get("per_class", []):
+        if (value := row.get("iou.pooled")) is not None:
+            scores[f"iou {row['class']}"] = value
+    return scores

@@ -1,0 +1,125 @@
+"""The protocols of `segcli eval` as a user calls them, in real processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import segcli
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def discs(shift: int = 0) -> np.ndarray:
+    """An instance label map of four discs: (48, 64) uint16."""
+    y, x = np.mgrid[:48, :64]
+    values = np.zeros((48, 64), np.uint16)
+    for number, (cy, cx, r) in enumerate([(12, 12, 8), (12, 44, 9), (36, 14, 7), (34, 46, 10)], 1):
+        values[(y - cy) ** 2 + (x - cx - shift) ** 2 < r * r] = number
+    return values
+
+
+@pytest.fixture
+def objects(tmp_path: Path) -> tuple[Path, Path]:
+    """Predictions and ground truth: one instance label map each, the prediction 2 pixels off."""
+    for folder, shift in (("pred", 2), ("gt", 0)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(discs(shift)).save(tmp_path / folder / "a.png")
+    return tmp_path / "pred", tmp_path / "gt"
+
+
+def scores(*words) -> dict:
+    done = segcli("eval", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_binary_boundaries_and_distances(objects):
+    """`--metrics all` adds boundary and distance scores; a shift of two pixels is HD 2."""
+    result = scores(*objects, "--protocol", "binary", "--metrics", "all")
+    metrics = result["metrics"]
+    assert metrics["hd"]["mean_of_images"] == 2
+    assert 0 < metrics["boundary_iou"]["pooled"] < metrics["iou"]["pooled"] < 1
+    assert result["params"]["metrics"] == ["overlap", "boundary", "distance"]
+
+
+def test_spacing_is_the_unit_of_distances(objects):
+    """Distances come out in the unit of `--spacing`, columns apart from rows."""
+    words = ("--protocol", "binary", "--metrics", "distance", "--spacing", "3,0.5")
+    assert scores(*objects, *words)["metrics"]["hd"]["mean_of_images"] == 1
+
+
+def test_a_gate_measures_what_it_needs(objects):
+    """A gate on a score of a family that is not measured by default brings the family."""
+    done = segcli("eval", *objects, "--protocol", "binary", "--fail-over", "hd.mean_of_images=1")
+    assert done.returncode == 4
+    assert "hd.mean_of_images is 2" in done.stderr
+
+
+def test_proposals(objects):
+    """Objects of any class: AR at 1, 10, 100 and 1000, and the best overlap."""
+    metrics = scores(*objects, "--protocol", "proposals")["metrics"]
+    average = {name: metrics[name]["pooled"] for name in ("ar_1", "ar_10", "ar_1000")}
+    assert 0 < average["ar_1"] < average["ar_10"] == average["ar_1000"]
+    assert 0 < metrics["best_overlap_miou"]["pooled"] < 1
+
+
+def test_regions_against_several_annotators(objects):
+    """`--annotator` adds ground truth; one that agrees with the prediction raises the Rand index."""
+    pred, gt = objects
+    alone = scores(pred, gt, "--protocol", "regions")["metrics"]
+    both = scores(pred, gt, "--annotator", pred)
+    assert both["params"]["protocol"] == "regions"
+    assert both["metrics"]["rand"]["mean_of_images"] > alone["rand"]["mean_of_images"]
+    refused = segcli("eval", pred, gt, "--annotator", pred, "--protocol", "instance")
+    assert refused.returncode == 2
+    assert "--annotator needs the protocol regions" in refused.stderr
+
+
+def test_points_prompt_the_model():
+    """`--protocol points` prompts the bundled model with a point an object, and names it."""
+    picture, truth = EXAMPLES / "images" / "shapes_000001.png", EXAMPLES / "ground_truth" / "shapes_000001.png"
+    result = scores(picture, truth, "--protocol", "points", "--model", "tiny")
+    metrics = result["metrics"]
+    assert metrics["single_point_miou"]["pooled"] <= metrics["best_of_3_miou"]["pooled"]
+    assert metrics["best_of_3_miou"]["pooled"] > 0.3
+    assert result["params"]["model"]["name"] == "tiny"
+
+
+def test_a_model_needs_points(objects):
+    """`--model` without `--protocol points` would be ignored, so it is refused."""
+    done = segcli("eval", *objects, "--model", "tiny")
+    assert done.returncode == 2
+    assert "--model tiny needs --protocol points" in done.stderr
+
+
+def test_presets_of_benchmarks(tmp_path):
+    """A preset brings classes and void: VOC's 255 does not count."""
+    for folder, border in (("pred", 0), ("gt", 255)):
+        (tmp_path / folder).mkdir()
+        values = np.zeros((20, 20), np.uint8)
+        values[5:15, 5:15] = 12
+        values[4, 4:16] = border
+        Image.fromarray(values).save(tmp_path / folder / "a.png")
+    result = scores(tmp_path / "pred", tmp_path / "gt", "--preset", "voc")
+    assert result["metrics"]["miou"]["pooled"] == 1
+    assert result["params"]["ignored_percent"] == 3
+    refused = segcli("predict", tmp_path / "pred", "-o", tmp_path / "out", "--preset", "voc")
+    assert refused.returncode == 2
+    assert "has no settings for predict" in refused.stderr
+
+
+def test_the_zero_label_can_be_reduced(tmp_path):
+    """ADE20K: ground truth 0 is void, and its class N is the prediction's N - 1."""
+    truth = np.zeros((20, 20), np.uint8)
+    truth[:10], truth[10:15] = 1, 2
+    predicted = np.full((20, 20), 7, np.uint8)
+    predicted[:10], predicted[10:15] = 0, 1
+    for folder, values in (("pred", predicted), ("gt", truth)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(values).save(tmp_path / folder / "a.png")
+    words = (tmp_path / "pred", tmp_path / "gt", "--kind", "semantic", "--reduce-zero-label")
+    assert scores(*words)["metrics"]["miou"]["pooled"] == 1

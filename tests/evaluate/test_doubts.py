@@ -1,0 +1,116 @@
+"""Warnings after an evaluation: what the sums alone show."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from segcli.evaluate import EvalSettings, evaluate
+from segcli.evaluate.traps import about_ignored, inverted, numbers, plural, shifted
+from segcli.masks.rle import encode
+
+
+def disc(size: int = 24) -> np.ndarray:
+    """A class map of 0 to 3: (size, size) uint8."""
+    values = np.zeros((size, size), np.uint8)
+    values[2:9, 2:9], values[12:20, 3:12], values[4:18, 14:22] = 1, 2, 3
+    return values
+
+
+def said(pred, gt, memory, kind, **settings):
+    sides = memory(kind, {"a.png": pred}), memory(kind, {"a.png": gt})
+    return " | ".join(evaluate(*sides, EvalSettings(**settings)).warnings)
+
+
+def test_good_predictions_raise_no_doubt(memory):
+    """Nothing is said where nothing is wrong."""
+    gt = disc()
+    for kind, values in (("semantic", gt), ("instance", gt), ("binary", np.minimum(gt, 1))):
+        assert said(np.roll(values, 1, 0), values, memory, kind) == ""
+
+
+def test_inverted_masks_are_doubted(memory):
+    """IoU 0, and near 1 when the background is taken for the object."""
+    mask = (disc() > 0).astype(np.uint8)
+    assert "look inverted" in said(1 - mask, mask, memory, "binary")
+    assert "inverted" not in said(mask * 0, mask, memory, "binary")
+
+
+@pytest.mark.parametrize("kind", ["binary", "instance"])
+def test_an_empty_side_is_doubted(memory, kind):
+    """All predictions empty, or all ground truth."""
+    mask = (disc() > 0).astype(np.uint8)
+    assert "all images of the predictions are empty" in said(mask * 0, mask, memory, kind)
+    assert "all images of the ground truth are empty" in said(mask, mask * 0, memory, kind)
+    assert said(mask * 0, mask * 0, memory, kind) == ""
+
+
+def test_class_ids_off_by_one_are_doubted(memory):
+    """No class is found, and areas agree one class further; the fix is an option that exists."""
+    gt = disc() + 1
+    assert "--reduce-zero-label" in said(disc(), gt, memory, "semantic")
+    assert "one more" in said(gt + 1, gt, memory, "semantic")
+    assert "ids" not in said(np.zeros_like(gt), gt, memory, "semantic")
+    fixed = said(disc(), gt, memory, "semantic", protocol="semantic", reduce_zero_label=True)
+    assert "ids" not in fixed
+
+
+def test_a_smaller_protocol_is_doubted_unless_asked_for(memory):
+    """Objects scored as foreground because of the other side, and because the user said so."""
+    one = {"a.png": (disc() > 0).astype(np.uint8)}
+    sides = memory("binary", one), memory("instance", {"a.png": disc()})
+    assert "scored as binary although" in " ".join(evaluate(*sides).warnings)
+    asked = evaluate(*sides, EvalSettings(protocol="binary"))
+    assert "scored as binary although" not in " ".join(asked.warnings)
+
+
+def test_void_that_nobody_named_is_doubted(memory):
+    """255 in the ground truth alone is a class of IoU 0, and it is said which option helps."""
+    gt = disc()
+    gt[0] = 255
+    assert "--ignore-index 255" in said(disc(), gt, memory, "semantic")
+
+
+def test_what_is_left_by_an_ignore_index_is_judged():
+    """None, nothing, all, all but one class, or enough."""
+    assert about_ignored(None, 0, [0, 1]) == []
+    assert [f.code for f in about_ignored(9, 0, [0, 1])] == ["ignore-unused"]
+    assert [f.code for f in about_ignored(255, 5, [0])] == ["ignore-all"]
+    assert [f.code for f in about_ignored(255, 5, [3])] == ["ignore-all"]
+    assert [f.code for f in about_ignored(0, 5, [1])] == ["ignore-background"]
+    assert about_ignored(0, 5, [1, 2]) == about_ignored(255, 5, [0, 1]) == []
+    assert "25 % of the pixels" in about_ignored(255, 5, [0], percent=25)[0].what
+
+
+def test_thresholds_of_doubt():
+    """A poor score alone is no inversion, and a poor class no shift."""
+    assert inverted(0.05, 0.6) is None
+    assert inverted(0.3, 0.9) is None
+    assert inverted(0.05, 0.9) is not None
+    assert inverted(float("nan"), float("nan")) is None
+    assert shifted(0.4, 0.1, 0.1) is None
+    assert shifted(0.6, 0.5, 0.0) is None
+    assert shifted(0.9, 0.0, 0.1) is not None
+
+
+def test_words_for_counts():
+    """Numbers in order with their names, the first few of them; one has no plural."""
+    assert numbers({3, 1}, {3: "cat"}) == "1, 3 (cat)"
+    assert numbers(range(20)).endswith("7 and 12 more")
+    assert (plural(1, "pair"), plural(2, "pair")) == ("1 pair", "2 pairs")
+
+
+def test_ignored_predictions_do_not_hide_an_inversion(memory):
+    """Void is left out of what is compared with the complement."""
+
+    class Voided(memory):
+        def read(self, key):
+            return replace(super().read(key), ignore=encode(self.maps[key] == 3))
+
+    gt = disc()
+    pred = (gt == 0).astype(np.uint8)
+    settings = EvalSettings(ignore_index=3)
+    sides = memory("binary", {"a.png": pred}), Voided("binary", {"a.png": gt})
+    assert "look inverted" in " ".join(evaluate(*sides, settings).warnings)

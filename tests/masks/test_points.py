@@ -1,0 +1,65 @@
+"""The central point of an object."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from segcli.masks.points import central_point
+
+MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(np.any)
+
+
+def square(height: int, width: int, top: int, left: int, side: int) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+@settings(max_examples=80, deadline=None)
+@given(MASKS)
+def test_it_is_the_first_of_the_farthest_pixels(mask):
+    """Squared distances to every pixel outside, the frame round the image among them, say so."""
+    framed = np.pad(mask, 1)
+    outside = np.argwhere(~framed)
+    depth = np.zeros(framed.shape, int)
+    for y, x in np.argwhere(framed):
+        depth[y, x] = ((outside - (y, x)) ** 2).sum(1).min()
+    y, x = divmod(int(depth.argmax()), framed.shape[1])
+    assert central_point(mask) == (x - 1, y - 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(MASKS, st.integers(0, 5), st.integers(0, 5))
+def test_it_moves_with_the_object(mask, down, right):
+    """Empty rows and columns round an object change nothing but the origin."""
+    x, y = central_point(mask)
+    assert central_point(np.pad(mask, ((down, 2), (right, 3)))) == (x + right, y + down)
+
+
+def test_the_border_of_the_image_is_a_border():
+    """The point of a square in a corner is its middle, not the corner."""
+    assert central_point(square(9, 12, 0, 0, 5)) == (2, 2)
+    assert central_point(square(9, 12, 4, 7, 5)) == (9, 6)
+    assert central_point(np.ones((5, 9), bool)) == (2, 2)
+
+
+def test_a_ring_is_asked_on_itself():
+    """The point lies on the object where its middle does not."""
+    ring = square(11, 11, 1, 1, 9) & ~square(11, 11, 4, 4, 3)
+    x, y = central_point(ring)
+    assert ring[y, x]
+
+
+def test_the_larger_part_has_the_point():
+    """An object of two parts has its point in the thicker one."""
+    assert central_point(square(20, 20, 1, 1, 3) | square(20, 20, 10, 10, 7)) == (13, 13)
+
+
+def test_an_empty_mask_has_none():
+    """There is no central point of nothing."""
+    with pytest.raises(ValueError, match="empty"):
+        central_point(np.zeros((3, 3), bool))
