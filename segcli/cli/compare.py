@@ -22,18 +22,13 @@ _OUT = "Results"
 _SHOWN = 10
 _ALWAYS = frozenset({"resamples", "seed"})
 
-RunArgument = Annotated[
-    str,
-    typer.Argument(
-        help="Predictions, with --gt; else rows written by segcli eval --per-image FILE.ndjson."
-    ),
-]
+_RUN = "Predictions, with --gt; else rows written by segcli eval --per-image FILE.ndjson."
 
 
 @reporting
 def compare_command(
-    run_a: RunArgument,
-    run_b: RunArgument,
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help=_RUN)],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="The run to compare with it.")],
     gt: Annotated[
         str | None,
         typer.Option(metavar="GT", help="Ground truth of both runs: a folder or file."),

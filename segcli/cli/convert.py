@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +13,7 @@ from segcli.cli.output import EXIT_PARTIAL, Output, reporting
 from segcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from segcli.formats.base import ReadOptions
     from segcli.formats.convert import Converted
 
 __all__ = ["convert_command"]
@@ -52,6 +54,16 @@ def convert_command(
         int | None,
         typer.Option(metavar="N", help="Label value of SRC that is void."),
     ] = None,
+    label_divisor: Annotated[
+        int,
+        typer.Option(metavar="N", help="Panoptic label values are class * N + object.", min=2),
+    ] = 1000,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="The pictures, for formats that store no image size (yolo)."
+        ),
+    ] = None,
     overlap: Annotated[
         Literal["score", "small-on-top", "large-on-top"],
         typer.Option(
@@ -81,18 +93,18 @@ def convert_command(
 
         segcli convert colours/ classes/ --to semantic --class-names voc
 
+        segcli convert labels/ coco/ --to coco-dataset --images images/
+
     Exit code 3: some images could not be converted; the others are written.
     """
     del debug
     from segcli.formats import open_source  # noqa: PLC0415 (`--version` must stay quick)
     from segcli.formats.base import ReadOptions  # noqa: PLC0415
-    from segcli.formats.classes import read_class_list, with_classes  # noqa: PLC0415
     from segcli.formats.convert import convert  # noqa: PLC0415
 
     output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
-    options = ReadOptions(kind=kind, ignore_index=ignore_index)
-    if class_names is not None:
-        options = with_classes(options, read_class_list(class_names))
+    options = ReadOptions(kind=kind, ignore_index=ignore_index, label_divisor=label_divisor)
+    options = _told(options, class_names, images)
     reader = open_source(source, options, source_format)
     if kind not in (None, reader.kind):
         raise UsageError(
@@ -114,6 +126,16 @@ def convert_command(
     _show(done, target, to, output)
     if done.failures:
         raise typer.Exit(EXIT_PARTIAL)
+
+
+def _told(options: ReadOptions, class_names: str | None, images: Path | None) -> ReadOptions:
+    """Choices of the reader, with what a class list and a folder of pictures say."""
+    from segcli.formats.classes import read_class_list, with_classes  # noqa: PLC0415
+    from segcli.formats.picture_sizes import picture_sizes  # noqa: PLC0415
+
+    if class_names is not None:
+        options = with_classes(options, read_class_list(class_names))
+    return options if images is None else replace(options, size_of=picture_sizes(images))
 
 
 def _summary(done: Converted, target: str, to: str) -> dict[str, object]:

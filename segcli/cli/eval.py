@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -213,7 +213,7 @@ def _run(job: _Job, output: Output) -> Verdict:
             if writer is not None:
                 writer.image(row)
             if output.verbose:
-                rows.append(row)
+                rows.append(replace(row, sums=()))
 
         evaluation = evaluate(*job.sources, job.scoring.settings, on_image=on_image)
         if writer is not None:
@@ -228,6 +228,7 @@ def _run(job: _Job, output: Output) -> Verdict:
 
 def _image_writer(job: _Job, output: Output, files: ExitStack) -> ImageWriter | None:
     from segcli.evaluate import image_score_names  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.evaluate.run_files import Recorder  # noqa: PLC0415
     from segcli.report.rows import ImageWriter  # noqa: PLC0415
 
     write = _writer(job.per_image, output, files)
@@ -235,8 +236,9 @@ def _image_writer(job: _Job, output: Output, files: ExitStack) -> ImageWriter | 
         return None
     style: RowFormat = "csv" if str(job.per_image).endswith(".csv") else "ndjson"
     settings = job.scoring.settings
-    names = image_score_names(job.scoring.protocol, settings.metric_options, settings.families)
-    return ImageWriter(write, style, names)
+    measured = job.scoring.protocol, settings.metric_options, settings.families
+    recorder = Recorder(*measured)
+    return ImageWriter(write, style, image_score_names(*measured), recorder.record)
 
 
 def _writer(path: str | None, output: Output, files: ExitStack) -> Callable[[str], None] | None:

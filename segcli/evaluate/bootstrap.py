@@ -142,5 +142,6 @@ def bootstrap_params(resamples: int, seed: int) -> dict[str, Any]:
         "level": LEVEL,
         "resamples": resamples,
         "seed": seed,
+        "classes": "those that a resample lacks drop out of its means over classes",
         "undefined_resamples": "left out of intervals and shares, and counted",
     }

@@ -36,6 +36,8 @@ def check(
     pred: Source,
     gt: Source,
     settings: EvalSettings | None = None,
+    *,
+    on_item: Callable[[], None] | None = None,
 ) -> CheckReport:
     """Look at every file of both sides without scoring, and name what would mislead.
 
@@ -46,6 +48,7 @@ def check(
         pred: the predictions; a stream is read once.
         gt: the ground truth.
         settings: as for `evaluate`.
+        on_item: called after each pair, and each file without counterpart.
 
     Raises:
         UsageError: the protocol or the pairing rule does not fit the two sides.
@@ -54,7 +57,7 @@ def check(
     settings = settings or EvalSettings()
     protocol = choose_protocol(pred, gt, settings.protocol)
     check_options(settings, protocol[0])
-    work = _Work(pred, gt, replace(settings, protocol=protocol[0]))
+    work = _Work(pred, gt, replace(settings, protocol=protocol[0]), on_item)
     if isinstance(pred, StreamSource):
         work.look_at_stream()
     else:
@@ -89,6 +92,7 @@ class _Work:
     pred: Source
     gt: Source
     settings: EvalSettings
+    on_item: Callable[[], None] | None
     rule: str = ""
     looks: tuple[SideLooks, SideLooks] = field(default_factory=lambda: (SideLooks(), SideLooks()))
     pairs: PairLooks = field(default_factory=PairLooks)
@@ -202,6 +206,8 @@ class _Work:
             return _failure(error, item.pred, item.gt)
 
     def _add(self, seen: _Seen) -> None:
+        if self.on_item is not None:
+            self.on_item()
         for number, look in enumerate((seen.pred, seen.gt)):
             if look is not None:
                 self.looks[number].add(look)

@@ -69,6 +69,7 @@ def compare(a: Run, b: Run, resamples: int = 1000, seed: int = 0) -> Comparison:
         alone=(alone[0], alone[1]),
         failures=(a.failures, b.failures),
         left_out=(a.left_out, b.left_out),
+        skips=(a.skips, b.skips),
         params=_params(a, b, resamples, seed),
         notes=_notes(a, b, len(both)),
         warnings=tuple(f"{run.label}: {words}" for run in (a, b) for words in run.warnings),

@@ -105,7 +105,8 @@ class Comparison:
         incomparable: images whose headline score is undefined in one run at least.
         alone: for each run, the images that only it scored.
         failures: for each run, images not scored although they should have been.
-        left_out: for each run, images not scored because that was asked for.
+        left_out: for each run, images not scored because one side lacks them.
+        skips: for each run, whether to leave those out was asked for.
         params: the conventions, of the runs and of the bootstrap.
         notes: what has to be said aloud.
         warnings: what makes the scores of a run doubtful.
@@ -125,20 +126,24 @@ class Comparison:
     failures: tuple[tuple[Failure, ...], tuple[Failure, ...]]
     left_out: tuple[tuple[Failure, ...], tuple[Failure, ...]]
     params: dict[str, Any]
+    skips: tuple[bool, bool] = (False, False)
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether both runs scored every image that they should have, and the same ones."""
-        return not any(self.alone) and not any(self.failures)
+        return not self.gaps()
 
     def gaps(self) -> list[Failure]:
         """What was not compared although it should have been, and why."""
         found, explained = [], set()
         for run, other in ((0, 1), (1, 0)):
-            known = {f.gt: f for f in (*self.failures[other], *self.left_out[other])}
+            left_out = {f.gt: f for f in self.left_out[other]}
+            known = {**left_out, **{f.gt: f for f in self.failures[other]}}
             for image in self.alone[run]:
+                if image in left_out and self.skips[other]:
+                    continue
                 why = f"{'AB'[other]}: {known[image].error}" if image in known else ""
                 said = f"{image}: scored in {'AB'[run]} only"
                 found.append(Failure(image, None, image, said, why))

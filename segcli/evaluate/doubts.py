@@ -64,11 +64,12 @@ def _findings(
     sources: tuple[Source, Source],
     totals: Accumulator,
 ) -> Iterator[Finding]:
-    rows, counts = totals.tables().get("per_class", []), totals.counts()
-    semantic = protocol[0] == "semantic" and all("gt_pixels" in row for row in rows)
+    semantic, counts = protocol[0] == "semantic", totals.counts()
+    # Tables of other protocols take long to make, and tell nothing here.
+    rows = totals.tables().get("per_class", []) if semantic else []
+    semantic = semantic and all("gt_pixels" in row for row in rows)
     if settings.ignore_index is not None:
-        ignore = settings.ignore_index
-        truth = _true_classes(rows) if semantic else two_classes(_true_objects(counts), ignore)
+        truth = _true_classes(rows) if semantic else _true_sides(counts, settings.ignore_index)
         percent = 100 * ratio(totals.ignored, totals.pixels) if totals.pixels else 0.0
         yield from about_ignored(settings.ignore_index, totals.ignored, truth, percent=percent)
     elif _has_unnamed_void(rows if semantic else [], protocol[0], sources):
@@ -87,8 +88,12 @@ def _true_classes(rows: Sequence[Row]) -> list[int]:
     return [row["class"] for row in rows if row["gt_pixels"]]
 
 
-def _true_objects(counts: dict[str, int]) -> int:
-    return counts.get("gt_objects", counts.get("tp", 0) + counts.get("fn", 0))
+def _true_sides(counts: dict[str, int], ignore: int) -> list[int] | None:
+    """Background and foreground, as far as there are any; None where no count tells."""
+    if "gt_objects" in counts:
+        return two_classes(counts["gt_objects"], ignore)
+    known = {"tp", "fn"} <= counts.keys()
+    return two_classes(counts["tp"] + counts["fn"], ignore) if known else None
 
 
 def _has_unnamed_void(

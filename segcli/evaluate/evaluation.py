@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from segcli.evaluate.accumulate import Accumulator
+from segcli.evaluate.bootstrap import Sample, intervals
 from segcli.evaluate.doubts import doubts
 from segcli.evaluate.families import choose_families
 from segcli.evaluate.job import StreamTasks, Task, failed_items, run
@@ -19,7 +20,7 @@ from segcli.evaluate.pairing import (
 )
 from segcli.evaluate.params import hash_pairs, params_block
 from segcli.evaluate.protocol import check_options, choose_protocol
-from segcli.evaluate.result import Evaluation, Failure, ImageRow
+from segcli.evaluate.result import Evaluation, Failure, ImageRow, Interval
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
 from segcli.formats.ndjson import StreamSource
@@ -61,6 +62,7 @@ def evaluate(
     metrics = metrics_for(protocol[0], options, families)
     settings = replace(settings, protocol=protocol[0], families=families)
     work = _Work(pred, gt, settings, metrics, Accumulator(metrics), on_image, list(gt.keys()))
+    work.sample = Sample(metrics) if settings.resamples else None
     if isinstance(pred, StreamSource):
         work.score_stream()
     else:
@@ -84,6 +86,7 @@ class _Work:
     on_image: OnImage | None
     gt_keys: Sequence[str]
     rule: NameRule | None = None
+    sample: Sample | None = None
     failures: list[Failure] = field(default_factory=list)
     left_out: list[Failure] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
@@ -162,9 +165,11 @@ class _Work:
                 self.failures.append(outcome)
                 continue
             scores = self.totals.add(outcome)
+            row = ImageRow(task.name, task.pred_key, task.gt_key, scores, outcome.sums)
+            if self.sample is not None:
+                self.sample.add(row)
             if self.on_image is not None:
-                own = ImageRow(task.name, task.pred_key, task.gt_key, scores, outcome.sums)
-                self.on_image(own)
+                self.on_image(row)
 
     def _leave_over(self, extra: Sequence[str], waiting: Waiting) -> None:
         alone = sorted((name, key) for name, (_, key) in waiting.items())
@@ -176,6 +181,11 @@ class _Work:
             for name, key in alone
         ]
         (self.failures if self.settings.missing == "error" else self.left_out).extend(over)
+
+    def _intervals(self) -> dict[str, Interval]:
+        if self.sample is None:
+            return {}
+        return intervals(self.sample, self.settings.resamples, self.settings.seed)
 
     def finish(self, protocol: tuple[Protocol, str]) -> Evaluation:
         """Ratios of the sums, and everything that must be said about them."""
@@ -198,6 +208,7 @@ class _Work:
             tables=totals.tables(),
             params=params_block(self.settings, protocol, sources, pairing, totals),
             headlines=tuple(totals.headlines()),
+            intervals=self._intervals(),
             failures=tuple(self.failures),
             left_out=tuple(self.left_out),
             notes=(

@@ -82,16 +82,7 @@ def size_traps(looks: PairLooks, settings: EvalSettings) -> Iterator[Finding]:
         f"({p[1]}x{p[0]}) and {gt} ({g[1]}x{g[0]})"
     )
     if looks.swapped:
-        swapped = looks.examples["swapped"][0]
-        yield Finding(
-            "sizes-swapped",
-            "error",
-            f"height and width are exchanged in {plural(looks.swapped, 'pair')} of {looks.pairs}, "
-            f"such as {swapped}",
-            "an array written as (W, H), or a picture whose EXIF orientation one side ignored; "
-            "resizing would hide it and score garbage",
-            "save mask.T, or turn the masks as the pictures are",
-        )
+        yield _swapped(looks)
         if looks.swapped == looks.mismatched:
             return
     if settings.resize_pred is not None:
@@ -113,25 +104,21 @@ def size_traps(looks: PairLooks, settings: EvalSettings) -> Iterator[Finding]:
     )
 
 
+def _swapped(looks: PairLooks) -> Finding:
+    return Finding(
+        "sizes-swapped",
+        "error",
+        f"height and width are exchanged in {plural(looks.swapped, 'pair')} of {looks.pairs}, such "
+        f"as {looks.examples['swapped'][0]}",
+        "an array written as (W, H), or a picture whose EXIF orientation one side ignored; "
+        "resizing would hide it and score garbage",
+        "save mask.T, or turn the masks as the pictures are",
+    )
+
+
 def lie_traps(looks: PairLooks, protocol: Protocol) -> Iterator[Finding]:
     """Pairs whose sides are one and the same, inverted, turned, apart or shifted by one class."""
-    if looks.same_file:
-        yield Finding(
-            "same-files",
-            "warning",
-            f"both sides are one and the same file in {plural(looks.same_file, 'pair')} of "
-            f"{looks.pairs}",
-            "the ground truth is scored against itself: perfect by accident",
-            "give the folder of the predictions first, then the ground truth",
-        )
-    elif looks.pairs and looks.same == looks.pairs:
-        yield Finding(
-            "same-files",
-            "warning",
-            f"every prediction equals its ground truth in every pixel ({looks.pairs})",
-            "a perfect score of real predictions does not happen: a copy of the ground truth?",
-            "check where the predictions come from",
-        )
+    yield from _sameness(looks)
     if not looks.compared:
         return
     turned = _turned(looks)
@@ -153,6 +140,26 @@ def lie_traps(looks: PairLooks, protocol: Protocol) -> Iterator[Finding]:
         less, equal, more = (n / labelled for n in looks.shifts)
         if moved := shifted(less, equal, more):
             yield moved
+
+
+def _sameness(looks: PairLooks) -> Iterator[Finding]:
+    if looks.same_file:
+        yield Finding(
+            "same-files",
+            "warning",
+            f"both sides are one and the same file in {plural(looks.same_file, 'pair')} of "
+            f"{looks.pairs}",
+            "the ground truth is scored against itself: perfect by accident",
+            "give the folder of the predictions first, then the ground truth",
+        )
+    elif looks.pairs and looks.same == looks.pairs:
+        yield Finding(
+            "same-files",
+            "warning",
+            f"every prediction equals its ground truth in every pixel ({looks.pairs})",
+            "a perfect score of real predictions does not happen: a copy of the ground truth?",
+            "check where the predictions come from",
+        )
 
 
 def _turned(looks: PairLooks) -> Finding | None:

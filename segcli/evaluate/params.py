@@ -9,6 +9,7 @@ from typing import Any
 
 from segcli import __version__
 from segcli.evaluate.accumulate import Accumulator
+from segcli.evaluate.bootstrap import bootstrap_params
 from segcli.evaluate.points import PromptedSource
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
@@ -71,11 +72,16 @@ def params_block(
             "mismatch": settings.resize_pred or "error",
             "predictions_resized": totals.resized,
         },
+        "bootstrap": _bootstrap(settings),
         "undefined": "null, with a reason under `undefined`; never 0 or -1, never in a mean",
         "undefined_images": totals.undefined_images(),
         "conventions": totals.conventions(),
         "versions": {"segcli": __version__, **{name: version(name) for name in _LIBRARIES}},
     }
+
+
+def _bootstrap(settings: EvalSettings) -> dict[str, Any] | None:
+    return bootstrap_params(settings.resamples, settings.seed) if settings.resamples else None
 
 
 def _by_id(names: Mapping[int, str]) -> dict[str, str]:

@@ -27,7 +27,8 @@ class Run:
         protocol: how it was scored.
         sample: its images.
         failures: images that were not scored although they should have been.
-        left_out: images that were not scored because that was asked for.
+        left_out: images that were not scored because one side lacks them.
+        skips: whether to leave those out was asked for.
         params: the conventions behind its scores.
         lacking: family of scores → why the run has none of it.
         warnings: what makes its scores doubtful.
@@ -41,6 +42,7 @@ class Run:
     params: Mapping[str, Any] = field(default_factory=dict)
     lacking: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    skips: bool = False
 
 
 def score_run(
@@ -73,5 +75,12 @@ def score_run(
     # Intervals of differences are wanted, not those of each run.
     done = evaluate(*sources, replace(settings, resamples=0), on_image=keep)
     return Run(
-        label, protocol, sample, done.failures, done.left_out, done.params, warnings=done.warnings
+        label,
+        protocol,
+        sample,
+        done.failures,
+        done.left_out,
+        done.params,
+        warnings=done.warnings,
+        skips=settings.missing != "error",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from segcli.evaluate.looks import MANY, SideLooks
+from segcli.evaluate.looks import MANY, SideLooks, Span
 from segcli.evaluate.settings import EvalSettings
 from segcli.evaluate.traps import (
     CUSTOMARY_VOID,
@@ -53,6 +53,7 @@ def side_traps(side: str, source: Source, looks: SideLooks, other: SideLooks) ->
             f"tools that ignore {_BYTE} by habit score such masks 1.0; here it is inside",
         )
     yield from _about_kind(side, source, looks)
+    yield from _about_guess(side, source)
     lossy = sum(n for words, n in looks.storage.items() if words.endswith("JPEG"))
     if lossy:
         yield Finding(
@@ -95,6 +96,10 @@ def _about_kind(side: str, source: Source, looks: SideLooks) -> Iterator[Finding
             "beyond 255 ids wrap around or are cut off, and far objects become one",
             "save instance maps as 16-bit PNG",
         )
+
+
+def _about_guess(side: str, source: Source) -> Iterator[Finding]:
+    option = "--pred-kind" if side == "predictions" else "--gt-kind"
     if not source.certain:
         kinds = " or ".join(k for k in ("semantic", "instance") if k != source.kind)
         yield Finding(
@@ -261,6 +266,10 @@ def _about_scores(pred: SideLooks) -> Iterator[Finding]:
             "they rank last",
             "write a score for each prediction",
         )
+    yield from _about_values_of(scores)
+
+
+def _about_values_of(scores: Span) -> Iterator[Finding]:
     if scores.least == scores.most and scores.count > 1:
         yield Finding(
             "scores-constant",

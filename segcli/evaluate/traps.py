@@ -81,7 +81,7 @@ def plural(count: float, noun: str) -> str:
 
 
 def about_ignored(
-    ignore: int | None, ignored: int, truth: Sequence[int], *, percent: float = 0.0
+    ignore: int | None, ignored: int, truth: Sequence[int] | None, *, percent: float = 0.0
 ) -> list[Finding]:
     """What an ignore index does to the ground truth.
 
@@ -89,7 +89,7 @@ def about_ignored(
         ignore: the ignore index; None finds nothing.
         ignored: pixels it removes.
         truth: the classes that the ground truth has besides, see `two_classes` where objects have
-            none.
+            none; None: unknown.
         percent: share of the pixels that it removes.
     """
     if ignore is None:
@@ -98,21 +98,22 @@ def about_ignored(
         what = f"no pixel has the ignore index {ignore}"
         why = "the option is without effect, and void of another value counts as a class or object"
         return [Finding("ignore-unused", "warning", what, why, "see --check for the values")]
+    if truth is None or len(truth) > 1:
+        return []
     share = f"{percent:.3g} % of the pixels" if percent else f"{ignored} pixels"
-    if list(truth) == [0]:
-        what = f"with {ignore} ignored the ground truth is nothing but background"
+    if not any(truth):
+        left = "nothing but background" if truth else "nothing"
+        what = f"with {ignore} ignored the ground truth is {left}"
         why = "any prediction scores 1.0 on the background, and objects count for nothing"
         fix = f"if {ignore} means inside, leave the ignore index out"
         return [Finding("ignore-all", "warning", f"{what} ({share} ignored)", why, fix)]
-    if len(truth) <= 1 and ignore == 0:
+    if ignore == 0:
         what = "background (0) is ignored and one class is left"
         why = "IoU is then recall, since a pixel predicted outside the object costs nothing"
         return [Finding("ignore-background", "warning", what, why, "leave --ignore-index 0 out")]
-    if len(truth) <= 1:
-        what = f"with {ignore} ignored one class is left ({share} ignored)"
-        why = "a prediction of that class everywhere scores 1.0"
-        return [Finding("ignore-all", "warning", what, why, "leave the ignore index out")]
-    return []
+    what = f"with {ignore} ignored one class is left ({share} ignored)"
+    why = "a prediction of that class everywhere scores 1.0"
+    return [Finding("ignore-all", "warning", what, why, "leave the ignore index out")]
 
 
 def two_classes(objects: float, ignore: int | None) -> list[int]:

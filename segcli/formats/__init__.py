@@ -34,6 +34,7 @@ __all__ = [
     "Source",
     "WriteOptions",
     "get",
+    "get_writer",
     "open_source",
     "readable_names",
     "writable_names",
@@ -73,6 +74,22 @@ def get(name: str) -> Format:
             fix=closest(name, FORMATS),
         )
     return FORMATS[name]
+
+
+def get_writer(name: str) -> Format:
+    """A format that can be written, by its name.
+
+    Raises:
+        ConfigError: there is none of that name, or it can only be read.
+    """
+    found = get(name)
+    if found.write_dataset is None and found.write_image is None:
+        raise ConfigError(
+            f"format '{name}' can be read but not written",
+            why=f"formats that can be written are {', '.join(writable_names())}",
+            fix="choose one of these",
+        )
+    return found
 
 
 def writable_names() -> tuple[str, ...]:

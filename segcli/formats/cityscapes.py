@@ -146,9 +146,11 @@ def _choice(path: Path, found: Mapping[str, Any], options: ReadOptions) -> tuple
 
 
 def _classes(options: ReadOptions, preset: str) -> ClassList:
-    if options.class_names is None:
-        return read_class_list(preset)
-    return ClassList(options.class_names, things=options.things, ignored=options.ignored)
+    own = read_class_list(preset)
+    if options.class_names is None or dict(options.class_names) == own.names:
+        return own
+    things = own.things if options.things is None else options.things
+    return ClassList(options.class_names, things=things, ignored=options.ignored)
 
 
 FORMAT = Format(

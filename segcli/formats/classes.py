@@ -85,14 +85,15 @@ def read_class_list(path: str | Path) -> ClassList:
     Args:
         path: TOML with a table ``[[class]]`` for each class (`id`, `name`, and where they apply
             `color`, `thing`, `ignored`); JSON: an object of id → name, a list of names from id 0, a
-            list of such tables, or a COCO file with `categories`; any other file: one name a line,
-            from id 0. Or the name of a list that ships with segcli, where no file has that name.
+            list of such tables, or a file that has one under `categories` (COCO) or `classes`; any
+            other file: one name a line, from id 0. Or the name of a list that ships with segcli,
+            where no file has that name.
 
     Raises:
         InputError: the file cannot be read, is empty or malformed, or there is no such list.
     """
     file = Path(path)
-    if not file.exists() and not file.suffix and file.name == str(path):
+    if not file.is_file() and not file.suffix and file.name == str(path):
         file = _shipped(file.name)
     try:
         found = _parsed(file, file.read_text(encoding="utf-8-sig"))
@@ -129,8 +130,9 @@ def _parsed(path: Path, text: str) -> ClassList:
     if suffix != ".json":
         return ClassList(_numbered(text.splitlines()))
     parsed: Any = json.loads(text)
-    if isinstance(parsed, dict) and isinstance(parsed.get("categories"), list):
-        return _from_tables(parsed["categories"])
+    for key in ("categories", "classes"):
+        if isinstance(parsed, dict) and isinstance(parsed.get(key), list):
+            return _from_tables(parsed[key])
     if isinstance(parsed, dict):
         return ClassList({int(number): str(name) for number, name in parsed.items()})
     if not isinstance(parsed, list):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from segcli.errors import MaskError
 from segcli.formats.files import LOSSY, PhotographError, Pixels, read_pixels
 
-__all__ = ["color_classes", "color_ids", "read_color_ids"]
+__all__ = ["check_palette", "color_classes", "color_ids", "read_color_ids"]
 
 _MANY_IDS = 64
 
@@ -91,6 +91,30 @@ def color_classes(
     return numbers.astype(np.min_scalar_type(int(numbers.max())) if numbers.min() >= 0 else int)[
         places
     ]
+
+
+def check_palette(path: Path, pixels: Pixels, classes: Mapping[tuple[int, int, int], int]) -> None:
+    """Refuse a palette picture whose indices are other classes than its colours.
+
+    Args:
+        path: the file, for errors.
+        pixels: what it holds.
+        classes: class id by (red, green, blue).
+
+    Raises:
+        MaskError: an index in use has the colour of another class.
+    """
+    if pixels.mode != "P":
+        return
+    for index in np.flatnonzero(np.bincount(pixels.values.ravel())).tolist():
+        red, green, blue = (*pixels.palette[3 * index : 3 * index + 3], -1, -1, -1)[:3]
+        found = classes.get((red, green, blue), index)
+        if found != index:
+            raise MaskError(
+                f"{path}: the palette index {index} has the colour of the class {found}",
+                why="indices of palette pictures are classes, and here the colours say otherwise",
+                fix="save it as an RGB picture, or give a class list without colours",
+            )
 
 
 def _opaque(path: Path, pixels: Pixels) -> npt.NDArray[np.uint8]:

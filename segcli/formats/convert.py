@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from segcli.errors import ConfigError, ItemError, MaskError, OutputError, WriteError
-from segcli.formats import get
+from segcli.errors import ItemError, MaskError, OutputError, WriteError
+from segcli.formats import get_writer
 from segcli.formats.base import (
     Format,
     Overlap,
@@ -87,9 +87,7 @@ def convert(
         OutputError: `target` is a file, or a folder with files in it and `overwrite` is False.
         WriteError: a file cannot be written.
     """
-    writer = get(to)
-    if writer.write_dataset is None and writer.write_image is None:
-        raise ConfigError(f"format '{to}' can be read but not written")
+    writer = get_writer(to)
     _check_target(target, overwrite=overwrite)
     names = class_names or source.categories
     work = _Work(source, target, WriteOptions(overlap=overlap), class_names=names)

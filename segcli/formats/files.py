@@ -66,11 +66,13 @@ class Pixels:
         values: (H, W) or (H, W, channels) as Pillow gives them.
         mode: Pillow's name for the kind of its pixels.
         stretch: what Pillow multiplied greys of few bits by.
+        palette: red, green and blue of each index in turn, where it has a palette.
     """
 
     values: npt.NDArray[Any]
     mode: str
     stretch: int = 1
+    palette: tuple[int, ...] = ()
 
 
 class PhotographError(MaskError):
@@ -181,7 +183,8 @@ def read_pixels(path: Path, page: int | None = None) -> Pixels:
                 fix="save each page as its own file",
             )
         mode, stretch = picture.mode, _few_bits(picture)
-        return Pixels(png.pixels(picture), mode, stretch)
+        values = png.pixels(picture)
+        return Pixels(values, mode, stretch, tuple(picture.getpalette() or ()))
 
 
 @contextmanager

@@ -10,18 +10,21 @@ from segcli.formats.sniff import panoptic_json
 
 __all__ = [
     "CLASSES",
+    "CLASSES_SCHEMA",
     "COLUMNS",
     "METADATA",
     "amg_folders",
     "any_folders",
     "cityscapes_files",
     "folder_name",
+    "holds_class_list",
     "object_folders",
     "owns_folder",
 ]
 
 METADATA = "metadata.csv"
 CLASSES = "classes.json"
+CLASSES_SCHEMA = "segcli.classes/1"
 COLUMNS = (
     "id",
     "area",
@@ -131,13 +134,25 @@ def cityscapes_files(path: Path) -> dict[str, dict[str, str]]:
     return found if sum(map(len, found.values())) > others else {}
 
 
+def holds_class_list(path: Path) -> bool:
+    """Whether a folder holds the class list that segcli writes beside class maps.
+
+    Other tools' files of that name say nothing of what the masks beside them are.
+    """
+    listed = path / CLASSES
+    if not listed.is_file():
+        return False
+    with listed.open("rb") as file:
+        return f'"schema":"{CLASSES_SCHEMA}"'.encode() in file.read(200).replace(b" ", b"")
+
+
 def owns_folder(path: Path) -> bool:
     """Whether another layout owns the pictures at a path: they are no label maps of their own.
 
     Those of a folder per image are parts of images; others have meanings that a file beside them or
     their names say.
     """
-    if path.is_dir() and (path / CLASSES).is_file():
+    if holds_class_list(path):
         return True
     if cityscapes_files(path) or (path.is_dir() and panoptic_json(path)):
         return True

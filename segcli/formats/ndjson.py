@@ -9,11 +9,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 from segcli.errors import InputError, MaskError
-from segcli.formats.base import Format, ReadOptions, Source, json_text, located
+from segcli.formats.base import (
+    Format,
+    ReadOptions,
+    Source,
+    WriteOptions,
+    json_text,
+    located,
+    replacing,
+)
+from segcli.masks.labels import segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
@@ -81,6 +91,15 @@ def parse_line(line: str | bytes, where: str) -> dict[str, Any]:
             fix="segcli predict IMAGES -o - | segcli eval - GT",
         )
     return record
+
+
+def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -> list[Path]:
+    del options
+    with replacing(file) as out:
+        for result in results:
+            record = to_record(replace(result, segments=segments_of(result)))
+            out.write(to_line(record).encode("utf-8"))
+    return [file]
 
 
 def from_record(record: dict[str, Any]) -> Segmentation:
@@ -296,6 +315,10 @@ def stdin_source(stream: IO[bytes] | None = None) -> StreamSource:
 FORMAT = Format(
     name="ndjson",
     summary="segcli's own records, one JSON line an image: everything, lossless",
+    loses="the list of classes beyond those of the segments",
+    write_dataset=_write,
     recognise=_recognise,
     open=_open,
+    # predict keeps its journal in the folder above, under the same name.
+    file_name=f"ndjson/{FILE_NAME}",
 )

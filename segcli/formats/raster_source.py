@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from segcli.errors import MaskError
 from segcli.formats.base import ReadOptions, Source
-from segcli.formats.colors import color_classes, color_ids
+from segcli.formats.colors import check_palette, color_classes, color_ids
 from segcli.formats.files import ARRAYS, LOSSY, Raster, raster_of, read_pixels, read_raster
 from segcli.masks.panoptic import PanopticCode
 from segcli.masks.rle import encode
@@ -99,10 +99,14 @@ class RasterSource(Source):
         )
 
     def _raster(self, path: Path, page: int | None) -> Raster:
-        colors = self._judged.colors
-        if colors == "refused" or path.suffix.lower() in ARRAYS:
+        colors, classes = self._judged.colors, self._options.class_colors or {}
+        if path.suffix.lower() in ARRAYS:
             return read_raster(path, page)
         pixels = read_pixels(path, page)
+        if colors == "refused":
+            if classes and self.kind in ("semantic", "binary"):
+                check_palette(path, pixels, classes)
+            return raster_of(path, pixels)
         opaque = pixels.mode == "RGBA" and bool((pixels.values[..., 3] == 255).all())
         colored = pixels.mode == "RGB" or opaque
         if colored and colors == "ids":
@@ -115,7 +119,7 @@ class RasterSource(Source):
                 why="whether its values are classes is a guess",
                 fix="give folders of colour-coded masks and of other masks apart",
             )
-        return Raster(color_classes(path, pixels, self._options.class_colors or {}), "colour")
+        return Raster(color_classes(path, pixels, classes), "colour")
 
     def _values(
         self, path: Path, values: npt.NDArray[Any]

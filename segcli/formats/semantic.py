@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from segcli.formats.base import (
     json_text,
     replacing,
 )
-from segcli.formats.classes import read_class_list
+from segcli.formats.classes import read_class_list, with_classes
 from segcli.formats.files import raster_files
-from segcli.formats.folders import CLASSES
+from segcli.formats.folders import CLASSES, CLASSES_SCHEMA, holds_class_list
 from segcli.formats.labels import save_label_map
 from segcli.formats.rasters import open_rasters
 from segcli.masks.labels import Overlap
@@ -37,14 +37,16 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
     paths: list[Path] = []
     taken: set[str] = set()
     names: dict[int, str] = {}
+    things: set[int] = set()
     for result in results:
         values, found = _class_map(result, options.overlap)
         names.update(result.categories)
         names.update({c: name for c, name in found.items() if c not in names})
+        things |= result.things or frozenset()
         paths.append(save_label_map(values, file.parent, free_stem(result.image.key, taken)))
     with replacing(file) as out:
-        listed = {str(number): name for number, name in sorted(names.items())}
-        out.write(json_text(listed, indent=1).encode() + b"\n")
+        content = {"schema": CLASSES_SCHEMA, "classes": _tables(names, things)}
+        out.write(json_text(content, indent=1).encode() + b"\n")
     return [*paths, file]
 
 
@@ -56,6 +58,12 @@ def _check(result: Segmentation) -> None:
             why="class maps have 0 for pixels without a class",
             fix="number the classes from 1, or convert to coco-panoptic",
         )
+
+
+def _tables(names: Mapping[int, str], things: Collection[int]) -> list[dict[str, Any]]:
+    """The class list; where nothing is known to be a thing, nothing is said of things."""
+    tables: list[dict[str, Any]] = [{"id": n, "name": name} for n, name in sorted(names.items())]
+    return [{**t, "thing": t["id"] in things} for t in tables] if things else tables
 
 
 def _class_map(
@@ -82,7 +90,7 @@ def _void(result: Segmentation) -> int:
 
 
 def _recognise(path: Path) -> str | None:
-    listed = path.is_dir() and (path / CLASSES).is_file() and bool(raster_files(path))
+    listed = path.is_dir() and holds_class_list(path) and bool(raster_files(path))
     return f"class maps with {CLASSES}" if listed else None
 
 
@@ -97,9 +105,8 @@ def _open(path: Path, options: ReadOptions) -> Source:
     found = read_class_list(listed)
     kind = options.kind or "semantic"
     why = options.kind_why if options.kind else f"{CLASSES} lists {len(found.names)} classes"
-    names = found.names if options.class_names is None else options.class_names
-    opened = replace(options, kind=kind, kind_why=why, class_names=names)
-    return open_rasters(path, opened, FORMAT.name)
+    opened = options if options.class_names is not None else with_classes(options, found)
+    return open_rasters(path, replace(opened, kind=kind, kind_why=why), FORMAT.name)
 
 
 FORMAT = Format(

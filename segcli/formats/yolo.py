@@ -65,6 +65,7 @@ class _Texts(Source):
         self._root = path if path.is_dir() else path.parent
         self._names = names
         self._size_of = size_lookup(options)
+        self._sized = options.size_of is not None or bool(options.image_sizes)
         self.single = path.is_file()
 
     def keys(self) -> Sequence[str]:
@@ -75,16 +76,18 @@ class _Texts(Source):
         """One image's polygons, rasterised at the image's size.
 
         Raises:
-            InputError: the image's size is not in `ReadOptions.image_sizes`.
-            MaskError: a line is no polygon.
+            InputError: no sizes of images are given in `ReadOptions`.
+            MaskError: that of this image is not, or a line is no polygon.
         """
         path = self._root / key
         size = self._size_of(key)
         if size is None:
-            raise InputError(
+            unknown = MaskError if self._sized else InputError
+            raise unknown(
                 f"{path}: the size of its image is unknown",
                 why="YOLO polygons are fractions of the image, the text does not state it",
-                fix="score it with segcli eval: masks of the same images on the other side have it",
+                fix="segcli convert SRC DST --images FOLDER; segcli eval takes it from the masks "
+                "of the same image on the other side",
             )
         try:
             lines = path.read_text(encoding="utf-8").splitlines()

@@ -76,6 +76,9 @@ ALIASES = {
     "map": "ap",
     "miou": "miou.pooled",
     "mdice": "mdice.pooled",
+    "pq": "pq.pooled",
+    "hd95": "hd95.mean_of_images",
+    "fwiou": "fwiou.pooled",
 }
 """Short names that every benchmark uses in one sense only."""
 

@@ -225,8 +225,8 @@ class Semantic(Metric):
         listed = "the classes listed" if self._names is not None else "the classes that occur"
         return {
             "classes": f"mean over {listed}, background (0) too unless it is ignored; absent from "
-            "both sides: dropped; only predicted: IoU 0; never predicted: precision 0; ignored by the "
-            "class list: void in the ground truth, wrong where predicted, in no mean",
+            "both sides: dropped; only predicted: IoU 0; never predicted: precision 0; "
+            "ignored by the class list: void in ground truth, wrong where predicted, in no mean",
             "mean_of_images": "the mean over images of each image's mean over its own classes",
             "mrecall": "mean recall over classes, which mmsegmentation calls mAcc",
             "fwiou": "IoU of each class weighed by its share of the ground truth's pixels",

@@ -45,14 +45,20 @@ class ImageWriter:
         write: takes each line, with its newline.
         style: NDJSON, or CSV with a header.
         names: the scores an image has, in order.
+        record: makes the NDJSON record of an image.
     """
 
     def __init__(
-        self, write: Callable[[str], object], style: RowFormat, names: Sequence[str]
+        self,
+        write: Callable[[str], object],
+        style: RowFormat,
+        names: Sequence[str],
+        record: Callable[[ImageRow], dict[str, Any]] = ImageRow.to_record,
     ) -> None:
         self._write = write
         self._style = style
         self._names = names
+        self._record = record
         if style == "csv":
             self._write(_line([*_PLACE, *names, "error"]))
 
@@ -62,7 +68,7 @@ class ImageWriter:
             scores = [plain(row.scores[name]) for name in self._names]
             self._write(_line(["ok", row.name, row.pred, row.gt, *scores, ""]))
         else:
-            self._write(_json(row.to_record()))
+            self._write(_json(self._record(row)))
 
     def failure(self, failure: Failure) -> None:
         """Write an image that was not."""

@@ -86,6 +86,8 @@ def test_an_image_of_one_run_alone_is_exit_code_3(runs):
     assert "why: B: y.png: has no prediction" in done.stderr
     assert "2 images scored in both" in done.stdout
     assert segcli("compare", a, b, "--gt", gt, "--missing", "empty").returncode == 0
+    skipped = segcli("compare", a, b, "--gt", gt, "--missing", "skip")
+    assert (skipped.returncode, "unmatched files are left out" in skipped.stderr) == (0, True)
 
 
 def test_csv_on_stdout(runs, tmp_path):

@@ -54,7 +54,8 @@ def test_colours_and_kinds_are_told(tmp_path):
     assert done.returncode == 0, done.stderr
     values = np.asarray(Image.open(tmp_path / "classes" / "x.png"))
     assert sorted(np.unique(values)) == [0, 1, 15]
-    assert json.loads((tmp_path / "classes" / "classes.json").read_text())["15"] == "person"
+    listed = json.loads((tmp_path / "classes" / "classes.json").read_text())["classes"]
+    assert {"id": 15, "name": "person"} in listed
     done = segcli("convert", "in", "objects", "--kind", "instance", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["segments"] == 2
 
@@ -87,3 +88,21 @@ def test_void_that_is_lost_is_said(tmp_path):
         done = segcli("convert", *arguments, cwd=tmp_path)
         lost = json.loads(done.stdout)["loses"]
         assert ("pixels of 1 images must not count" in lost) is said
+
+
+def test_yolo_takes_sizes_from_the_pictures(tmp_path):
+    """With --images polygons become masks; a picture that is missing fails its text alone."""
+    for folder in ("labels", "images"):
+        (tmp_path / folder).mkdir()
+    for name in "ab":
+        (tmp_path / "labels" / f"{name}.txt").write_text("3 0 0 0.5 0 0.5 1 0 1\n")
+    Image.new("RGB", (8, 6)).save(tmp_path / "images" / "a.jpg")
+    refused = segcli("convert", "labels", "out", "--to", "coco-dataset", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "--images" in refused.stderr
+    arguments = ["labels", "coco", "--to", "coco-dataset", "--images", "images"]
+    done = segcli("convert", *arguments, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "error: labels/b.txt: the size of its image is unknown" in done.stderr
+    (annotation,) = json.loads((tmp_path / "coco" / "coco-dataset.json").read_text())["annotations"]
+    assert (annotation["category_id"], annotation["area"]) == (3, 24)

@@ -7,131 +7,12 @@ states the true number, the exit code and the finding.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from unicodedata import normalize
 
 import numpy as np
 import pytest
+from helpers import segcli
 from PIL import Image
-
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass(frozen=True)
-class Run:
-    code: int
-    result: dict[str, Any]
-    stderr: str
-
-    def score(self, name: str) -> float:
-        value: Any = self.result["metrics"]
-        for part in name.split("."):
-            value = value[part]
-        return value
-
-    @property
-    def codes(self) -> set[str]:
-        return {finding["code"] for finding in self.result["findings"]}
-
-    def finding(self, code: str) -> dict[str, str]:
-        return next(f for f in self.result["findings"] if f["code"] == code)
-
-
-def run(*words: object) -> Run:
-    command = [sys.executable, "-m", "segcli", "eval", *map(str, words), "--json"]
-    done = subprocess.run(command, capture_output=True, cwd=ROOT, check=False, text=True)
-    assert "Traceback" not in done.stderr
-    assert done.returncode != 1, done.stderr
-    return Run(done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr)
-
-
-def both(*words: object) -> tuple[Run, Run]:
-    """The evaluation, and the dry look."""
-    return run(*words), run(*words, "--check")
-
-
-def save(folder: Path, **maps: np.ndarray) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for stem, values in maps.items():
-        Image.fromarray(values).save(folder / f"{stem}.png")
-    return folder
-
-
-def box(rows: slice, columns: slice, shape=(20, 30), value: int = 255, dtype=np.uint8):
-    values = np.zeros(shape, dtype)
-    values[rows, columns] = value
-    return values
-
-
-def maps(shift: int = 0) -> dict[str, np.ndarray]:
-    """Two class maps of the classes 0 to 3."""
-    one = np.zeros((20, 30), np.uint8)
-    one[:10, :10], one[:10, 20:], one[12:, 5:25] = 1, 2, 3
-    two = one[::-1].copy()
-    return {"a": np.roll(one, shift, axis=1), "b": np.roll(two, shift, axis=1)}
-
-
-def objects(count: int, size: int = 60) -> np.ndarray:
-    """`count` objects of 2x2 pixels that do not touch: (size, size) int32."""
-    values = np.zeros((size, size), np.int32)
-    across = size // 3
-    assert count <= across * across
-    for number in range(count):
-        y, x = 3 * (number // across), 3 * (number % across)
-        values[y : y + 2, x : x + 2] = number + 1
-    return values
-
-
-def coco(
-    tmp_path: Path, truths: list[np.ndarray], guesses: list[np.ndarray], **fields: Any
-) -> tuple[Path, Path]:
-    """Results and a dataset of one image; `fields` change every result."""
-    from segcli.masks.rle import encode, to_coco
-
-    height, width = truths[0].shape
-    dataset = {
-        "images": [{"id": 7, "file_name": "x.jpg", "height": height, "width": width}],
-        "annotations": [
-            {
-                "id": number,
-                "image_id": 7,
-                "category_id": 1 + number % 2,
-                "iscrowd": 0,
-                "area": int(np.count_nonzero(mask)),
-                "bbox": [0, 0, 1, 1],
-                "segmentation": to_coco(encode(mask)),
-            }
-            for number, mask in enumerate(truths, start=1)
-        ],
-        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
-    }
-    results = [
-        {
-            "image_id": 7,
-            "category_id": 1 + number % 2,
-            "score": 1 - number / 1000,
-            "segmentation": to_coco(encode(mask)),
-            **{k: v(number) if callable(v) else v for k, v in fields.items()},
-        }
-        for number, mask in enumerate(guesses, start=1)
-    ]
-    paths = tmp_path / "results.json", tmp_path / "dataset.json"
-    paths[0].write_text(json.dumps(results))
-    paths[1].write_text(json.dumps(dataset))
-    return paths
-
-
-def squares(count: int = 4, size: int = 40) -> list[np.ndarray]:
-    """Masks of 6x6 pixels side by side."""
-    found = []
-    for number in range(count):
-        y, x = 8 * (number // 5), 8 * (number % 5)
-        found.append(box(slice(y, y + 6), slice(x, x + 6), (size, size), 1).astype(bool))
-    return found
+from trap_cases import both, box, coco, maps, objects, run, save, squares
 
 
 def test_white_masks_are_binary(tmp_path):
@@ -284,32 +165,6 @@ def test_mean_accuracy_is_called_recall(tmp_path):
     assert "mAcc" in json.dumps(scored.result["params"]["conventions"])
 
 
-COCO_FLAWS = {
-    "two images of one name": ("images", {"id": 8, "file_name": "x.jpg"}, "x.jpg"),
-    "two images of one id": ("images", {"id": 7, "file_name": "y.jpg"}, "id 7"),
-}
-
-
-@pytest.mark.parametrize("case", COCO_FLAWS)
-def test_duplicates_in_a_dataset_are_refused(tmp_path, case):
-    """Which of two images is meant cannot be known: exit code 2."""
-    key, entry, word = COCO_FLAWS[case]
-    pred, gt = coco(tmp_path, squares(), squares())
-    dataset = json.loads(gt.read_text())
-    dataset[key].append({"height": 40, "width": 40, **entry})
-    gt.write_text(json.dumps(dataset))
-    for refused in both(pred, gt):
-        assert refused.code == 2
-        assert word in refused.stderr
-
-
-def test_results_of_other_images_are_refused(tmp_path):
-    """An image id that the ground truth does not have is an error, not an extra false positive."""
-    for refused in both(*coco(tmp_path, squares(), squares(), image_id=99)):
-        assert refused.code == 2
-        assert "image id 99 is not in the ground truth" in refused.stderr
-
-
 def test_category_ids_off_by_one_are_recognised(tmp_path):
     """Predictions numbered from 0 against categories from 1: AP is 0, and the reason is said."""
     pred, gt = coco(tmp_path, squares(), squares(), category_id=lambda number: number % 2)
@@ -460,123 +315,23 @@ def test_kinds_that_values_contradict_are_doubted(tmp_path):
     assert "objects-as-classes" in run(many, many, "--kind", "semantic", "--check").codes
 
 
-def test_scoring_a_side_against_itself_is_said(tmp_path):
-    """One folder twice, or a copy of the ground truth: the perfect score is explained."""
-    gt = save(tmp_path / "g", **maps())
-    assert "one and the same file" in run(gt, gt, "--check").finding("same-files")["what"]
-    copy = save(tmp_path / "p", **maps())
-    scored, looked = both(copy, gt)
-    assert scored.score("miou.pooled") == 1
-    assert "equals its ground truth" in looked.finding("same-files")["what"]
+def test_a_missed_object_does_not_improve_distances(tmp_path):
+    """An empty prediction is as far off as the image is large: MONAI leaves it out of the mean."""
+    mask, poor = box(slice(2, 8), slice(2, 8)), box(slice(10, 18), slice(20, 28))
+    gt = save(tmp_path / "g", a=mask, b=mask)
+    far = run(save(tmp_path / "p", a=mask, b=poor), gt, "--metrics", "all")
+    none = run(save(tmp_path / "n", a=mask, b=poor * 0), gt, "--metrics", "all")
+    for name in ("hd", "hd95", "hd95_pooled_percentile", "assd"):
+        assert none.score(f"{name}.mean_of_images") > far.score(f"{name}.mean_of_images") > 0
+    for name in ("iou", "boundary_iou", "davis_f", "nsd_1"):
+        assert none.score(f"{name}.mean_of_images") <= 0.5
 
 
-def test_several_versions_of_the_ground_truth_are_not_mixed(tmp_path):
-    """Train ids and label ids in one folder: nothing is scored by accident, and it is said."""
-    both_ids = {f"{n}_labelIds": v for n, v in maps().items()}
-    both_ids |= {f"{n}_labelTrainIds": v + 7 for n, v in maps().items()}
-    words = (save(tmp_path / "p", **maps()), save(tmp_path / "g", **both_ids))
-    looked = run(*words, "--kind", "semantic", "--gt-format", "labels", "--check")
-    if looked.code == 2:
-        assert "--match" in looked.stderr
-        words = (*words, "--match", r"^(\w)(?:_labelIds)?\.png$")
-        looked = run(*words, "--kind", "semantic", "--gt-format", "labels", "--check")
-    assert looked.code == 3
-    assert "_labelTrainIds (2)" in looked.finding("versions-mixed")["what"]
-
-
-def test_files_are_never_paired_by_position(tmp_path):
-    """{a, b} against {b, c}: only b is scored, the others are named, exit code 3."""
-    one, other = box(slice(0, 20), slice(0, 10)), box(slice(0, 20), slice(10, 30))
-    words = (save(tmp_path / "p", a=one, b=one), save(tmp_path / "g", b=one, c=other))
-    scored, looked = both(*words)
-    assert (scored.code, looked.code) == (3, 3)
-    assert scored.score("iou.pooled") == 1
-    assert "a.png" in looked.finding("unmatched")["what"]
-
-
-ODD_NAMES = {
-    "a suffix on one side, not on all": (["a", "b", "c"], ["a", "b_gt", "c_gt"], 3),
-    "leading zeros": (["x/1", "x/2", "x/10"], ["mask_01", "mask_02", "mask_10"], 3),
-    "a prefix": (["pred_1", "pred_2"], ["1", "2"], 2),
-    "numbers among words": (["img 7 final", "img 8 final"], ["7-cells", "8-cells"], 2),
-}
-
-
-@pytest.mark.parametrize("case", ODD_NAMES)
-def test_the_match_that_is_suggested_works(tmp_path, case):
-    """What names cannot tell is refused, and the fix that is named pairs all files."""
-    preds, gts, count = ODD_NAMES[case]
-    for folder, names in (("p", preds), ("g", gts)):
-        for name in names:
-            save((tmp_path / folder / name).parent, **{Path(name).name: box(slice(3), slice(4))})
-    words = (tmp_path / "p", tmp_path / "g")
-    looked = run(*words, "--check")
-    said = looked.finding("unmatched")["fix"] if looked.code == 3 else looked.stderr
-    match = said.split("--match '")[-1].split("'")[0]
-    scored = run(*words, "--match", match)
-    assert (scored.code, scored.result["params"]["pairing"]["pairs"]) == (0, count)
-
-
-def test_names_that_look_the_same_pair(tmp_path):
-    """Accents composed in either way, suffixes in capitals, blanks, links, and junk beside."""
-    mask = box(slice(3, 9), slice(4, 20))
-    gt, pred = tmp_path / "g", tmp_path / "p"
-    save(gt, **{normalize("NFC", "caf\u00e9 1"): mask, "B": mask, "c": mask})
-    save(pred, **{normalize("NFD", "caf\u00e9 1"): mask})
-    Image.fromarray(mask).save(pred / "B.PNG")
-    (pred / "c.png").symlink_to(gt / "c.png")
-    for folder in (gt, pred):
-        (folder / "Thumbs.db").write_bytes(b"junk")
-        (folder / ".hidden.png").write_bytes(b"junk")
-        (folder / "__MACOSX").mkdir()
-        (folder / "__MACOSX" / "._B.png").write_bytes(b"junk")
-    scored, looked = both(pred, gt)
-    assert (scored.code, scored.result["params"]["pairing"]["pairs"]) == (0, 3)
-    assert "1 pair of 3" in looked.finding("same-files")["what"]
-
-
-def test_names_that_differ_in_case_are_said(tmp_path):
-    """IMG_1 and img_1 are two names, and the finding says what differs."""
-    mask = box(slice(3, 9), slice(4, 20))
-    words = (save(tmp_path / "p", IMG_1=mask, b=mask), save(tmp_path / "g", img_1=mask, b=mask))
-    assert "differ in case only" in run(*words, "--check").finding("unmatched")["fix"]
-
-
-def test_a_list_pairs_what_names_cannot(tmp_path):
-    """`--pairs`: exactly what it says is scored; a wrong row is named and nothing is scored."""
-    near, far = box(slice(0, 20), slice(0, 12)), box(slice(0, 20), slice(0, 20))
-    pred = save(tmp_path / "p", first=near, second=far, third=near)
-    gt = save(tmp_path / "g", x=far, y=far, z=near)
-    listed = tmp_path / "pairs.csv"
-    listed.write_text("pred,gt\nfirst.png,x.png\nsecond.png,y.png\n")
-    scored, looked = both(pred, gt, "--pairs", listed)
-    assert (scored.code, looked.code) == (0, 0)
-    assert scored.score("iou.mean_of_images") == 0.8
-    assert "left aside" in scored.result["params"]["pairing"]["rule"]
-    listed.write_text("pred,gt\nfirst.png,x.png\nfourth.png,y.png\n")
-    for refused in both(pred, gt, "--pairs", listed):
-        assert refused.code == 2
-        assert "pairs.csv row 3: there is no prediction fourth.png" in refused.stderr
-        assert refused.result == {}
-
-
-def test_a_dry_look_at_a_stream(tmp_path):
-    """Records down a pipe are looked at as well: scores, objects and unmatched images."""
-    from segcli.formats.ndjson import to_line, to_record
-    from segcli.masks.rle import segment_from_mask
-    from segcli.records import ImageRef, Segmentation
-
-    masks = squares(3)
-    gt = tmp_path / "g"
-    values = sum((mask * np.uint16(i) for i, mask in enumerate(masks, 1)), np.uint16(0))
-    save(gt, x=values, y=values)
-    segments = tuple(segment_from_mask(mask, score=0.5) for mask in masks)
-    line = to_line(to_record(Segmentation(ImageRef("x.jpg", 40, 40), segments)))
-    command = [sys.executable, "-m", "segcli", "eval", "-", str(gt), "--check", "--json"]
-    done = subprocess.run(
-        command, input=line, capture_output=True, cwd=ROOT, check=False, text=True
-    )
-    looked = Run(done.returncode, json.loads(done.stdout), done.stderr)
-    assert looked.code == 3
-    assert {"scores-constant", "unmatched"} <= looked.codes
-    assert looked.result["pairing"]["ground_truth_without_prediction"] == ["y.png"]
+def test_a_split_without_stuff_is_null(tmp_path):
+    """Things only: panopticapi divides by zero; here stuff is undefined, with a reason."""
+    gt = save(tmp_path / "g", a=objects(9).astype(np.uint16))
+    assert segcli("convert", gt, tmp_path / "p", "--to", "coco-panoptic").returncode == 0
+    scored, looked = both(tmp_path / "p", tmp_path / "p")
+    assert (scored.code, scored.score("pq.pooled"), scored.score("pq_stuff.pooled")) == (0, 1, None)
+    assert "no stuff class" in scored.result["undefined"]["pq_stuff.pooled"]
+    assert (looked.code, looked.result["protocol"]) == (0, "panoptic")

@@ -65,9 +65,11 @@ def segmented(memory, segments, format_name="coco"):
 def test_sides_are_counted(memory):
     """Images, sizes, values, void, empty images and areas, against plain numpy."""
     maps = {"a.png": classes(), "b.png": classes(1), "c.png": classes()[:12] * 0}
-    report = check(memory("semantic", maps), memory("semantic", maps))
+    counted = []
+    sides = memory("semantic", maps), memory("semantic", maps)
+    report = check(*sides, on_item=lambda: counted.append(1))
     side = report.gt.to_record()
-    assert side["files"] == 3
+    assert side["files"] == len(counted) == 3
     assert side["sizes"] == [
         {"width": 24, "height": 24, "images": 2},
         {"width": 24, "height": 12, "images": 1},

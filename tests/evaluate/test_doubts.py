@@ -79,7 +79,9 @@ def test_what_is_left_by_an_ignore_index_is_judged():
     assert [f.code for f in about_ignored(9, 0, [0, 1])] == ["ignore-unused"]
     assert [f.code for f in about_ignored(255, 5, [0])] == ["ignore-all"]
     assert [f.code for f in about_ignored(255, 5, [3])] == ["ignore-all"]
+    assert [f.code for f in about_ignored(0, 5, [])] == ["ignore-all"]
     assert [f.code for f in about_ignored(0, 5, [1])] == ["ignore-background"]
+    assert about_ignored(255, 5, None) == []
     assert about_ignored(0, 5, [1, 2]) == about_ignored(255, 5, [0, 1]) == []
     assert "25 % of the pixels" in about_ignored(255, 5, [0], percent=25)[0].what
 
@@ -114,3 +116,16 @@ def test_ignored_predictions_do_not_hide_an_inversion(memory):
     settings = EvalSettings(ignore_index=3)
     sides = memory("binary", {"a.png": pred}), Voided("binary", {"a.png": gt})
     assert "look inverted" in " ".join(evaluate(*sides, settings).warnings)
+
+
+def test_scores_that_count_no_classes_raise_no_doubt(memory):
+    """Where only boundaries are measured, nothing is known of the classes that are left."""
+
+    class Voided(memory):
+        def read(self, key):
+            return replace(super().read(key), ignore=encode(self.maps[key] == 3))
+
+    gt = {"a.png": disc()}
+    sides = memory("semantic", gt), Voided("semantic", gt)
+    settings = EvalSettings(ignore_index=3, families=("boundary",))
+    assert not any("ignored" in warning for warning in evaluate(*sides, settings).warnings)

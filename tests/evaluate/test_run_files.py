@@ -171,3 +171,18 @@ def test_a_missing_file_is_named(tmp_path):
     """A path that is not there is an error that names it."""
     with pytest.raises(InputError, match="cannot be read as a run"):
         read_runs(str(tmp_path / "none"), str(tmp_path / "none"))
+
+
+def test_rows_of_shards_are_rows_of_the_whole(tmp_path, memory, disc_maps):
+    """Files of rows can be put one after the other: results add."""
+    maps, shifted = disc_maps(6), disc_maps(6, 1)
+    settings = EvalSettings(protocol="binary")
+    texts = []
+    for number, keys in enumerate((list(maps), list(maps)[:2], list(maps)[2:])):
+        sides = [memory("instance", {k: m[k] for k in keys}) for m in (shifted, maps)]
+        texts.append(write_run(tmp_path / f"{number}.ndjson", sides, settings).read_text())
+    joined = tmp_path / "joined.ndjson"
+    joined.write_text(texts[2] + texts[1])
+    found = compare(*read_runs(str(tmp_path / "0.ndjson"), str(joined)), resamples=20)
+    assert found.images == 6
+    assert {d.delta for d in found.scores.values()} == {0}

@@ -67,7 +67,9 @@ def test_classes_of_a_panoptic_map_are_its_categories():
     whole = Segmentation(IMAGE, segments, labels=LabelMap(VALUES, "panoptic"))
     settings = EvalSettings(protocol="semantic")
     truth, guess = view(whole, settings), view(whole, settings, truth=False)
-    assert truth.labels is not None and truth.ignore is not None and guess.labels is not None
+    assert truth.labels is not None
+    assert truth.ignore is not None
+    assert guess.labels is not None
     assert truth.labels.values.tolist() == [[0, 7, 8], [8, 7, 0]]
     assert decode(truth.ignore).tolist() == (VALUES == 0).tolist()
     assert guess.labels.values.tolist() == [[NO_CLASS, 7, 8], [8, 7, NO_CLASS]]

@@ -104,8 +104,17 @@ def test_vocs_colours_spread_the_bits_of_the_id():
         assert color == tuple(spread), number
 
 
+def test_a_folder_of_the_name_of_a_list_is_no_file(tmp_path, monkeypatch):
+    """Data sets often lie in folders of their name; a file of that name is preferred."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "voc").mkdir()
+    assert len(read_class_list("voc").names) == 22
+    (tmp_path / "cityscapes").write_text("road\n")
+    assert read_class_list("cityscapes").names == {0: "road"}
+
+
 def test_an_unknown_list_is_answered_with_the_closest(tmp_path):
-    """A word without a file: the lists are named; a file of that name is preferred."""
+    """A word without a file: the lists are named."""
     with pytest.raises(InputError, match="citiscapes: no such file") as error:
         read_class_list("citiscapes")
     assert "cityscapes" in error.value.fix

@@ -121,6 +121,21 @@ def test_colours_of_the_list_do_not_change_other_label_maps(tmp_path):
     assert sorted(np.unique(values)) == [0, 7]
 
 
+def test_a_palette_whose_colours_are_other_classes_is_refused(tmp_path):
+    """A picture whose palette was made by a drawing program, not by the data set."""
+    picture = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8)).convert("P")
+    picture.putpalette([0, 0, 255, 255, 0, 0])
+    picture.save(tmp_path / "a.png")
+    with pytest.raises(
+        MaskError, match=r"a\.png: the palette index 1 has the colour of the class 7"
+    ):
+        open_source(tmp_path, BY_COLOR).read("a.png")
+    assert open_source(tmp_path).read("a.png").labels.values.tolist() == [[0, 1], [1, 0]]
+    picture.putpalette([0, 0, 255, 9, 9, 9])
+    picture.save(tmp_path / "a.png")
+    assert open_source(tmp_path, BY_COLOR).read("a.png").labels.values.tolist() == [[0, 1], [1, 0]]
+
+
 @given(
     hnp.arrays(np.uint32, (3, 4), elements=st.integers(0, (1 << 24) - 1)),
 )

@@ -10,14 +10,22 @@ import numpy as np
 import pytest
 
 from segcli.errors import ConfigError, InputError
-from segcli.formats import FORMATS, ReadOptions, get, open_source, readable_names, writable_names
+from segcli.formats import (
+    FORMATS,
+    ReadOptions,
+    get,
+    get_writer,
+    open_source,
+    readable_names,
+    writable_names,
+)
 from segcli.formats.base import Format, WriteOptions, stem_of
 from segcli.formats.ndjson import to_line, to_record
 from segcli.masks.labels import foreground, segments_of
 
 WRITTEN = ["labels", "masks", "amg", "sa1b", "coco", "coco-dataset", "coco-panoptic", "yolo"]
-WRITTEN += ["binary", "semantic", "labelme"]
-READ_ONLY = ["cityscapes", "bsds", "ndjson"]
+WRITTEN += ["binary", "semantic", "labelme", "ndjson"]
+READ_ONLY = ["cityscapes", "bsds"]
 PATHS = ["x.jpg", "a/x.jpg", "a/b.c.d.png", "a b/ünï ☃.tif", "b/0000.png"]
 
 
@@ -164,6 +172,15 @@ def test_a_format_given_by_name_must_exist(tmp_path):
     """A wrong --format is a settings error, before anything is read."""
     with pytest.raises(ConfigError):
         open_source(tmp_path, format="cocoo")
+
+
+@pytest.mark.parametrize("name", READ_ONLY)
+def test_what_can_only_be_read_is_no_writer(name):
+    """Asked for as an output, the formats that would do are named."""
+    with pytest.raises(ConfigError, match="can be read but not written") as error:
+        get_writer(name)
+    assert "labels" in error.value.why
+    assert get_writer("labels") is FORMATS["labels"]
 
 
 @pytest.mark.parametrize("name", [*WRITTEN, *READ_ONLY])

@@ -25,6 +25,7 @@ KEEPS = {
     "coco": {"objects", "classes", "scores"},
     "coco-dataset": {"objects", "classes", "names", "crowds", "scores"},
     "coco-panoptic": {"objects", "classes", "names", "crowds"},
+    "ndjson": {"objects", "classes", "crowds", "scores"},
     "labelme": {"objects", "classes", "names", "crowds"},
     "semantic": {"classes", "names"},
     "binary": set(),
@@ -74,7 +75,9 @@ def carried(result: Segmentation, what: set[str]) -> dict[str, object]:
 def opened(folder, name):
     """Read as a user would who knows the classes."""
     kind = "instance" if name == "labels" else None
-    options = ReadOptions(kind=kind, image_sizes={"a/x": (7, 9)})
+    # LabelMe keeps names: the ids are those of the class list.
+    names = {**NAMES, 4: "object"} if name == "labelme" else None
+    options = ReadOptions(kind=kind, class_names=names, image_sizes={"a/x": (7, 9)})
     return open_source(folder, options, format=name)
 
 

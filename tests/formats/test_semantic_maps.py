@@ -32,7 +32,8 @@ def test_class_maps_and_their_names(tmp_path):
     result = Segmentation(image, segments=tuple(parts), categories={3: "cat", 5: "dog", 9: "elk"})
     assert len(written(tmp_path, result)) == 2
     listed = json.loads((tmp_path / "classes.json").read_text())
-    assert listed == {"0": "background", "3": "cat", "5": "dog", "9": "elk"}
+    names = {0: "background", 3: "cat", 5: "dog", 9: "elk"}
+    assert listed["classes"] == [{"id": n, "name": name} for n, name in names.items()]
     source = open_source(tmp_path)
     assert (source.format, source.kind, source.certain) == ("semantic", "semantic", True)
     assert source.read("a/x.png").labels.values.tolist() == [[3, 5, 5]]
@@ -76,15 +77,38 @@ def test_a_broken_class_list_is_an_input_error(tmp_path, save):
     save(tmp_path / "x.png", np.eye(9, dtype=np.uint8))
     with pytest.raises(InputError, match=r"holds no classes\.json"):
         open_source(tmp_path, format="semantic")
-    (tmp_path / "classes.json").write_text('{"a": ')
+    (tmp_path / "classes.json").write_text('{"schema": "segcli.classes/1", "a": ')
     with pytest.raises(InputError, match=r"classes\.json: cannot be read") as error:
         open_source(tmp_path)
     assert error.value.fix
+
+
+def test_lists_of_other_tools_decide_nothing(tmp_path, save):
+    """A classes.json of others beside instance label maps does not make them class maps."""
+    values = np.zeros((9, 9), np.uint16)
+    values[1:3, 1:3], values[5:7, 5:7] = 1, 300
+    save(tmp_path / "x.png", values)
+    (tmp_path / "classes.json").write_text('["cell", "debris"]')
+    assert (open_source(tmp_path).format, open_source(tmp_path).kind) == ("labels", "instance")
+
+
+def test_things_stay_known(tmp_path):
+    """What a panoptic source says of things is in the class list, and read back."""
+    ids, segments = PanopticCode(1000, frozenset({26})).read(np.array([[7, 26_001]]))
+    result = Segmentation(
+        ImageRef("x.png", 1, 2),
+        segments,
+        LabelMap(ids, "panoptic"),
+        categories={7: "road", 26: "car"},
+        things=frozenset({26}),
+    )
+    written(tmp_path, result)
+    assert open_source(tmp_path).things == frozenset({26})
 
 
 def test_the_kind_may_be_said(tmp_path, save):
     """Whoever says that values are panoptic is believed."""
     save(tmp_path / "x.png", np.array([[0, 7, 26_001]], np.uint16))
     (tmp_path / "classes.json").write_text('{"7": "road", "26": "car"}')
-    source = open_source(tmp_path, ReadOptions(kind="panoptic"))
+    source = open_source(tmp_path, ReadOptions(kind="panoptic"), format="semantic")
     assert (source.format, source.kind, source.things) == ("semantic", "panoptic", frozenset({26}))
