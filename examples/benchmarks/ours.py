@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,12 @@ from work import COCO_SIZE, Files, binary_masks, class_maps, coco_objects, coco_
 from segcli.evaluate import EvalSettings, Side, evaluate, open_sides
 
 __all__ = ["PARTS", "Part", "as_command", "in_process", "peak_memory"]
+
+_LAUNCHER = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 @dataclass(frozen=True)
@@ -118,14 +122,12 @@ def as_command(part: Part, files: Files, threads: int) -> Run:
 
 def peak_memory(part: Part, files: Files, threads: int) -> float:
     """The most memory in MiB that the command holds at once."""
-    with tempfile.TemporaryFile() as output:
-        command = _command(part, files, threads)
-        process = subprocess.Popen(command, stdout=output)  # noqa: S603 (our own)
-        _, status, use = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(process.returncode)
-    return use.ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+    # A process starts with the peak of the one that starts it, so a small one must.
+    command = [sys.executable, "-c", _LAUNCHER, *_command(part, files, threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return int(done.stdout) / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def _command(part: Part, files: Files, threads: int) -> list[str]:

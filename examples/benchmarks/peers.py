@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,6 +118,21 @@ def _pycocotools(files: Files) -> Run:
     return _coco_run(files, COCOeval)
 
 
+def _hotcoco_ap(files: Files) -> Run:
+    from hotcoco import COCO, COCOeval  # noqa: PLC0415
+
+    def run() -> Scores:
+        truth = COCO(str(files.gt))
+        evaluation = COCOeval(truth, truth.load_res(str(files.pred)), "segm")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        with contextlib.redirect_stdout(io.StringIO()):
+            evaluation.summarize()
+        return _twelve(evaluation.stats)
+
+    return run
+
+
 def _plain_boundary(files: Files) -> Run:
     from pycocotools import mask as coco_mask  # noqa: PLC0415
     from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
@@ -159,11 +174,15 @@ def _coco_run(files: Files, evaluator: Any) -> Run:  # noqa: ANN401 (a class of 
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        # It says -1 where a score is undefined.
-        stats = [math.nan if value < 0 else float(value) for value in evaluation.stats]
-        return dict(zip(_COCO_NAMES, stats, strict=True))
+        return _twelve(evaluation.stats)
 
     return run
+
+
+def _twelve(stats: Iterable[float]) -> Scores:
+    # Both tools say -1 where a score is undefined.
+    values = [math.nan if value < 0 else float(value) for value in stats]
+    return dict(zip(_COCO_NAMES, values, strict=True))
 
 
 def _hotcoco_panoptic(files: Files) -> Run:
@@ -271,9 +290,12 @@ PEERS: dict[str, tuple[Peer, ...]] = {
         ),
         Peer("Hugging Face evaluate mean_iou", "evaluate", _hugging_face),
     ),
-    "ap": (Peer("pycocotools", "pycocotools", _pycocotools),),
+    "ap": (
+        Peer("pycocotools", "pycocotools", _pycocotools),
+        Peer("hotcoco, COCOeval", "hotcoco", _hotcoco_ap),
+    ),
     "pq": (
-        Peer("hotcoco", "hotcoco", _hotcoco_panoptic),
+        Peer("hotcoco, PanopticEval", "hotcoco", _hotcoco_panoptic),
         Peer("a boolean mask for each segment", "", _plain_panoptic),
     ),
     "boundary-ap": (

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from segcli.errors import SegcliError
+from segcli.errors import ItemError, SegcliError
 from segcli.evaluate.check_report import CheckReport, Pairs, SideReport
 from segcli.evaluate.looks import Look, SideLooks, look_at
-from segcli.evaluate.pair_looks import PairLook, PairLooks, compare
+from segcli.evaluate.pair_looks import PairLook, PairLooks, compare, strays
 from segcli.evaluate.pair_traps import lie_traps, name_traps, size_traps
 from segcli.evaluate.pairing import index_names, no_pairs, rule_of, stream_rule_of
 from segcli.evaluate.protocol import check_options, choose_protocol
+from segcli.evaluate.resize import fit
 from segcli.evaluate.result import Failure
 from segcli.evaluate.settings import EvalSettings
 from segcli.evaluate.side_traps import side_traps, value_traps
@@ -99,6 +100,7 @@ class _Work:
     examples: list[tuple[str, str]] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unreadable: list[int] = field(default_factory=lambda: [0, 0])
+    fatal: bool = False
     keys: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
     left: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
     empty: int = 0
@@ -167,10 +169,16 @@ class _Work:
             why = "its record in the predictions is an error record"
             self.unreadable[0] += 1
             self.failures.append(Failure(name, key, gts.pop(name, None), said, why))
+            self.fatal = True
+
+    @property
+    def _takes_empty(self) -> bool:
+        """COCO results list detections: an image without any is simply not there."""
+        missing = self.settings.missing
+        return missing == "empty" or (self.pred.format == "coco" and missing != "skip")
 
     def _take_as_empty(self) -> None:
-        missing = self.settings.missing
-        if missing == "empty" or (self.pred.format == "coco" and missing != "skip"):
+        if self._takes_empty:
             self.empty = len(self.left[1])
             self.left[1].clear()
 
@@ -184,6 +192,7 @@ class _Work:
         pair = None
         if isinstance(ours, Segmentation) and isinstance(theirs, Segmentation):
             pair = compare(keys, ours, theirs, turned="turned" in item.close)
+            pair = replace(pair, stray=self._strays(ours, theirs))
         return _Seen(
             item,
             look_at(keys[0], ours, **options) if isinstance(ours, Segmentation) else None,
@@ -191,6 +200,19 @@ class _Work:
             pair,
             failures,
         )
+
+    def _strays(
+        self, pred: Segmentation, gt: Segmentation
+    ) -> tuple[dict[int, int], dict[int, int]]:
+        classes, ignore = self.settings.classes, self.settings.ignore_index
+        if self.settings.protocol != "semantic" or (classes is None and ignore is None):
+            return {}, {}
+        try:
+            fitted, _ = fit(pred, gt, self.settings.resize_pred)
+        except ItemError:
+            return {}, {}
+        names = None if classes is None else classes.names
+        return strays(fitted, gt, lambda v: v != ignore if names is None else v in names)
 
     def _read(self, number: int, item: _Item) -> Segmentation | Failure | None:
         key = (item.pred, item.gt)[number]
@@ -214,6 +236,8 @@ class _Work:
         for number, failure in seen.failures:
             self.unreadable[number] += 1
             self.failures.append(failure)
+            alone = seen.item.gt is None or (seen.item.pred is None and not self._takes_empty)
+            self.fatal |= not alone or self.settings.missing == "error"
         if seen.pair is not None:
             self.pairs.add(seen.pair)
             if len(self.examples) < _SHOWN_PAIRS:
@@ -251,7 +275,7 @@ class _Work:
         yield from name_traps(self.keys, self.left, self.pairs.pairs, settings)
         yield from size_traps(self.pairs, settings)
         yield from lie_traps(self.pairs, protocol[0])
-        yield from value_traps(settings, protocol[0], sources, self.looks)
+        yield from value_traps(settings, protocol[0], sources, self.looks, self.pairs)
         for number, side in enumerate(_SIDES):
             yield from side_traps(side, sources[number], self.looks[number], self.looks[1 - number])
         if protocol[1] != ASKED_FOR and protocol[0] != self.gt.kind:
@@ -274,7 +298,8 @@ class _Work:
         preds, gts = self.unreadable
         yield Finding(
             "unreadable",
-            "error",
+            # What has no counterpart is not read where unmatched files may be left out.
+            "error" if self.fatal else "warning",
             f"{plural(preds, 'prediction')} and {plural(gts, 'ground truth')} cannot be read, "
             f"first: {first.error}",
             first.why or "they are not scored, and eval exits with 3",

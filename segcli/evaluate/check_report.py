@@ -145,7 +145,7 @@ class CheckReport:
         gt: the ground truth.
         pairing: which belong together.
         findings: what must be known first, errors before warnings before notes.
-        failures: items that cannot be read, and files without counterpart.
+        failures: items that cannot be read; files without counterpart are in `pairing`.
     """
 
     protocol: Protocol

@@ -24,7 +24,7 @@ from segcli.evaluate.result import Evaluation, Failure, ImageRow, Interval
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
 from segcli.formats.ndjson import StreamSource
-from segcli.metrics import Metric, Protocol, metrics_for
+from segcli.metrics import Metric, MetricOptions, Protocol, metrics_for
 
 __all__ = ["evaluate"]
 
@@ -57,7 +57,7 @@ def evaluate(
     settings = settings or EvalSettings()
     protocol = choose_protocol(pred, gt, settings.protocol)
     check_options(settings, protocol[0])
-    options = settings.metric_options
+    options = _options(settings, gt)
     families = choose_families(protocol[0], settings.families, options)
     metrics = metrics_for(protocol[0], options, families)
     settings = replace(settings, protocol=protocol[0], families=families)
@@ -68,6 +68,14 @@ def evaluate(
     else:
         work.score_files()
     return work.finish(protocol)
+
+
+def _options(settings: EvalSettings, gt: Source) -> MetricOptions:
+    """What the metrics need to know; a format that lists its classes stands in for a class list."""
+    options = settings.metric_options
+    if settings.classes is not None or not gt.ignored:
+        return options
+    return replace(options, class_names=gt.categories, ignored=gt.ignored, things=gt.things)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from segcli.formats.runs import runs_of
 from segcli.masks.labels import foreground
 from segcli.masks.rle import decode
 from segcli.records import Segmentation
 
-__all__ = ["PairLook", "PairLooks", "compare"]
+__all__ = ["PairLook", "PairLooks", "compare", "strays"]
 
 BoolMask = npt.NDArray[np.bool_]
 _VIEWS: dict[str, Callable[[BoolMask], BoolMask]] = {
@@ -44,6 +46,7 @@ class PairLook:
         shifts: of the ground truth's labelled pixels, those whose predicted class is one less,
             equal, and one more.
         views: foreground IoU of the prediction mirrored or turned, where that was tried.
+        stray: pixels by value that is no class, of the prediction and of the ground truth.
     """
 
     pred: str
@@ -58,6 +61,35 @@ class PairLook:
     tn: int = 0
     shifts: tuple[int, int, int] = (0, 0, 0)
     views: dict[str, float] = field(default_factory=dict)
+    stray: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
+
+
+def strays(
+    pred: Segmentation, gt: Segmentation, is_class: Callable[[int], bool]
+) -> tuple[dict[int, int], dict[int, int]]:
+    """Pixels that count and hold a value that is no class, by value, of both class maps.
+
+    Args:
+        pred: the prediction, of the ground truth's size.
+        gt: the ground truth.
+        is_class: whether a value is a class.
+    """
+    counted = None if gt.ignore is None else ~decode(gt.ignore)
+    pred_stray, gt_stray = (_strays_of(side, counted, is_class) for side in (pred, gt))
+    return pred_stray, gt_stray
+
+
+def _strays_of(
+    side: Segmentation, counted: BoolMask | None, is_class: Callable[[int], bool]
+) -> dict[int, int]:
+    if side.labels is None or side.labels.kind == "instance":
+        return {}
+    values = side.labels.values if counted is None else side.labels.values[counted][None]
+    if values.size == 0:
+        return {}
+    present, counts = runs_of(values).histogram()
+    found = zip(present.tolist(), counts.tolist(), strict=True)
+    return {value: count for value, count in found if not is_class(value)}
 
 
 def compare(
@@ -155,6 +187,7 @@ class PairLooks:
         confusion: pooled tp, fp, fn, tn.
         shifts: pooled, see `PairLook`.
         views: sum of IoU and number of pairs, by how the prediction was turned; "as it is" too.
+        stray: pixels by value that is no class, of the predictions and of the ground truth.
     """
 
     pairs: int = 0
@@ -170,12 +203,17 @@ class PairLooks:
     confusion: tuple[int, int, int, int] = (0, 0, 0, 0)
     shifts: tuple[int, int, int] = (0, 0, 0)
     views: dict[str, tuple[float, int]] = field(default_factory=dict)
+    stray: tuple[Counter[int], Counter[int]] = field(default_factory=lambda: (Counter(), Counter()))
 
     def add(self, look: PairLook) -> None:
         """Add one pair."""
         self.pairs += 1
         self.same_file += look.same_file
         self.same += look.same
+        for side, found in zip(("pred", "gt"), look.stray, strict=True):
+            self.stray[side == "gt"].update(found)
+            if found:
+                self.examples.setdefault(f"stray {side}", (look.pred, look.gt))
         if look.pred_size != look.gt_size:
             self._add_mismatch(look)
             return

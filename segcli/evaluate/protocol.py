@@ -13,8 +13,10 @@ __all__ = ["PROMPTED", "check_options", "choose_protocol"]
 PROMPTED = "model"
 """The format of predictions that a model makes when prompted with the ground truth."""
 
-_LABEL_MAPS = frozenset({"labels", "binary"})
-_WITH_CLASSES = frozenset({"coco", "coco-dataset", "coco-panoptic", "labelme", "ndjson", "yolo"})
+_LABEL_MAPS = frozenset({"labels", "binary", "semantic"})
+_WITH_CLASSES = frozenset(
+    {"cityscapes", "coco", "coco-dataset", "coco-panoptic", "labelme", "ndjson", "yolo"}
+)
 _OBJECTS = frozenset({"instance", "panoptic"})
 
 

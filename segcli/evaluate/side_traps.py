@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from segcli.evaluate.looks import MANY, SideLooks, Span
+from segcli.evaluate.pair_looks import PairLooks
 from segcli.evaluate.settings import EvalSettings
 from segcli.evaluate.traps import (
     CUSTOMARY_VOID,
@@ -116,6 +117,7 @@ def value_traps(
     protocol: Protocol,
     sources: tuple[Source, Source],
     looks: tuple[SideLooks, SideLooks],
+    pairs: PairLooks,
 ) -> Iterator[Finding]:
     """What the values, categories and scores of both sides show together."""
     pred, gt = looks
@@ -127,13 +129,11 @@ def value_traps(
     stray = stray and CUSTOMARY_VOID not in pred.values and sources[1].kind != "binary"
     if settings.ignore_index is None and stray:
         yield unnamed_void("a class of IoU 0" if protocol == "semantic" else "an object")
-    if settings.classes is not None:
-        for side, held in zip(_SIDES, looks, strict=True):
-            yield from _outside(side, held, settings.classes.names, settings.ignore_index)
-    elif protocol == "semantic" and gt.values and pred.values:
+    yield from _no_classes(pairs, settings)
+    if settings.classes is None and protocol == "semantic" and gt.values and pred.values:
         yield from _only_predicted(pred, gt, settings.ignore_index)
     if sources[1].kind in ("instance", "panoptic") and protocol != "binary":
-        yield from _about_categories(pred, gt, settings)
+        yield from _about_categories(pred, gt, settings, fatal=protocol == "panoptic")
         yield from _about_objects(pred, gt)
     if protocol in ("instance", "proposals"):
         yield from _about_scores(pred)
@@ -146,23 +146,22 @@ def _truth_classes(protocol: Protocol, gt: SideLooks, settings: EvalSettings) ->
     return sorted(value for value in gt.values if value not in void)
 
 
-def _outside(
-    side: str, looks: SideLooks, listed: Mapping[int, str], ignore: int | None
-) -> Iterator[Finding]:
-    if side == "predictions":
-        ignore = None
-    stray = {v: n for v, n in looks.values.items() if v not in listed and v != ignore}
-    if stray:
-        first = looks.first[min(stray)]
-        yield Finding(
-            "outside-class-list",
-            "error",
-            f"values outside the class list in the {side}: {numbers(stray)} "
-            f"({sum(stray.values())} pixels, first in {first})",
-            "a pixel of an unknown class can be neither right nor wrong: those images fail",
-            "add them to --class-names"
-            + (", or leave one out with --ignore-index" if side != "predictions" else ""),
-        )
+def _no_classes(pairs: PairLooks, settings: EvalSettings) -> Iterator[Finding]:
+    for number, side in enumerate(_SIDES):
+        stray = pairs.stray[number]
+        if not stray:
+            continue
+        first = pairs.examples[f"stray {('pred', 'gt')[number]}"][number]
+        seen = f"({plural(stray.total(), 'pixel')}, first in {first})"
+        why = "a pixel of no class can be neither right nor wrong: those images fail"
+        if settings.classes is None:
+            said = f"the ignored value {numbers(stray)} is predicted where pixels count {seen}"
+            fix = "--class-names with that class listed as ignored: wrong where it is predicted"
+            yield Finding("void-predicted", "error", said, why, fix)
+            continue
+        said = f"values outside the class list in the {side}: {numbers(stray)} {seen}"
+        leave = ", or leave one out with --ignore-index" if number else ""
+        yield Finding("outside-class-list", "error", said, why, f"add them to --class-names{leave}")
 
 
 def _only_predicted(pred: SideLooks, gt: SideLooks, ignore: int | None) -> Iterator[Finding]:
@@ -181,7 +180,9 @@ def _only_predicted(pred: SideLooks, gt: SideLooks, ignore: int | None) -> Itera
     )
 
 
-def _about_categories(pred: SideLooks, gt: SideLooks, settings: EvalSettings) -> Iterator[Finding]:
+def _about_categories(
+    pred: SideLooks, gt: SideLooks, settings: EvalSettings, *, fatal: bool
+) -> Iterator[Finding]:
     known = {*gt.names, *gt.categories}
     if settings.class_agnostic or not pred.categories or not known:
         return
@@ -197,7 +198,7 @@ def _about_categories(pred: SideLooks, gt: SideLooks, settings: EvalSettings) ->
         count = sum(pred.categories[c] for c in stray)
         yield Finding(
             "unknown-categories",
-            "warning",
+            "error" if fatal else "warning",
             f"{plural(count, 'prediction')} of categories that the ground truth does not list: "
             f"{numbers(stray)}, first in {pred.examples[f'category {min(stray)}']}{hint}",
             "they match nothing, and if ids are off by one every class is scored against another",

@@ -12,6 +12,7 @@ from segcli.evaluate.settings import EvalSettings
 from segcli.formats import ReadOptions, Source, open_source
 from segcli.formats.classes import with_classes
 from segcli.formats.coco_dataset import CocoDataset
+from segcli.formats.coco_panoptic import CocoPanoptic
 from segcli.formats.ndjson import StreamSource
 from segcli.records import LabelKind
 
@@ -19,6 +20,7 @@ __all__ = ["Side", "open_annotators", "open_sides", "read_options"]
 
 SizeOf = Callable[[str], "tuple[int, int] | None"]
 _WITHOUT_SIZES = frozenset({"yolo", "amg", "masks"})
+_NUMBERED = frozenset({"coco", "yolo"})
 _CLASSES_AND_OBJECTS = frozenset({"coco", "coco-dataset", "yolo"})
 
 
@@ -63,18 +65,14 @@ def open_sides(pred: Side, gt: Side, settings: EvalSettings | None = None) -> tu
         )
     settings = settings or EvalSettings()
     truth_options, pred_options = read_options(settings, gt), read_options(settings, pred)
-    # Void is the ground truth's alone: a prediction cannot take pixels out of the score.
-    pred_options = replace(pred_options, ignore_index=None, ignored=frozenset())
     truth = _open(gt, truth_options)
-    if isinstance(truth, CocoDataset):
-        pred_options = replace(pred_options, image_sizes=truth.sizes, coco_names=truth.names)
-    if truth.kind == "panoptic":
-        pred_options = replace(
-            pred_options,
-            class_names=truth.categories or pred_options.class_names,
-            things=truth.things if truth.things is not None else pred_options.things,
-        )
+    if truth.kind != "panoptic":
+        # Void is the ground truth's alone: a prediction cannot take pixels out of the score. In
+        # panoptic maps, where each pixel needs a segment, it says that a pixel has none.
+        pred_options = replace(pred_options, ignore_index=None, ignored=frozenset())
+    pred_options = _as_known(pred_options, truth)
     preds = _open(pred, pred_options)
+    _check_numbering(preds, truth, settings)
     _check_kind(pred, preds, "--pred-kind")
     _check_kind(gt, truth, "--gt-kind")
     if kind := _settled(preds, truth):
@@ -93,6 +91,35 @@ def open_sides(pred: Side, gt: Side, settings: EvalSettings | None = None) -> tu
         size_of = _sizes_in(truth, preds, rule)
         sized_preds = _open(pred, replace(pred_options, size_of=size_of))
     return sized_preds, sized_truth
+
+
+def _as_known(options: ReadOptions, truth: Source) -> ReadOptions:
+    """What the ground truth's files tell the readers of predictions."""
+    if isinstance(truth, (CocoDataset, CocoPanoptic)):
+        options = replace(options, image_sizes=truth.sizes, coco_names=truth.names)
+    if truth.categories:
+        things = truth.things if truth.things is not None else options.things
+        names = options.class_names or truth.categories
+        options = replace(options, class_names=names, things=things)
+    return options
+
+
+def _check_numbering(preds: Source, truth: Source, settings: EvalSettings) -> None:
+    """Refuse class ids that LabelMe's names were given here against ids that come from elsewhere.
+
+    Raises:
+        UsageError: only a class list can say which class is which.
+    """
+    if settings.classes is not None or "labelme" not in (preds.format, truth.format):
+        return
+    other = preds if truth.format == "labelme" else truth
+    foreign = other.format in _NUMBERED or (other.kind == "semantic" and not other.categories)
+    if other.format != "labelme" and foreign:
+        raise UsageError(
+            "LabelMe names its classes, and the other side numbers them",
+            why=f"which number is which name is nowhere said; {other.description}",
+            fix="--class-names FILE with the names in the order of the numbers, from 0",
+        )
 
 
 def read_options(settings: EvalSettings, side: Side) -> ReadOptions:

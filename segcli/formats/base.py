@@ -96,6 +96,7 @@ class Source(ABC):
         single: True when it is one file that holds one image's masks, whatever its name.
         categories: name by category id of all categories it lists; empty when it lists none.
         things: the category ids of countable things, the others being stuff; None: not stated.
+        ignored: the category ids, of those listed, that do not count.
     """
 
     format: str
@@ -107,6 +108,7 @@ class Source(ABC):
     single: bool = False
     categories: Mapping[int, str] = MappingProxyType({})
     things: frozenset[int] | None = None
+    ignored: frozenset[int] = frozenset()
 
     @abstractmethod
     def keys(self) -> Sequence[str]:

@@ -49,6 +49,7 @@ class _Cityscapes(Source):
         self.single = path.is_file()
         self.categories = classes.names
         self.things = classes.things
+        self.ignored = classes.ignored
         self._root = path if path.is_dir() else path.parent
         self._files = files
         self._classes = classes

@@ -200,7 +200,8 @@ def _open(path: Path, options: ReadOptions) -> Source:
 FORMAT = Format(
     name="labelme",
     summary="one JSON per image as LabelMe saves it: polygons, and a mask where there are holes",
-    loses="scores and provenance; classes keep their names, not their ids",
+    loses="scores and provenance; areas other than those of the masks; classes keep their names, "
+    "not their ids",
     write_image=_write,
     recognise=_recognise,
     open=_open,

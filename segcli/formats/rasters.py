@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from segcli.errors import InputError, MaskError
@@ -91,30 +92,38 @@ def open_rasters(path: Path, options: ReadOptions, format_name: str) -> RasterSo
     verdict = _verdict(surveys, colors, options)
     if format_name == "binary" and options.kind is None and verdict.kind != "binary":
         verdict = Verdict("binary", "the format says so")
-    kind = verdict.kind
-    things, said = (options.things, "") if kind != "panoptic" else _things(path, union, options)
     modes = sorted({s.mode for s in surveys} | ({"colour"} if colors != "refused" else set()))
     beside = photographs_beside(path)
     left_out = f", {beside} JPEG photographs beside them left out" if beside else ""
     root = path if path.is_dir() else path.parent
     keys = list(_with_pages(root, names))
+    said, judged = _judged(path, verdict, union, colors, options)
     return RasterSource(
         root,
         keys,
         options,
         format_name=format_name,
-        judged=Judged(
-            kind,
-            certain=verdict.certain,
-            white=union <= {0, 255} and colors == "refused",
-            border=kind not in ("binary", "panoptic") and 255 in union and 254 not in union,
-            single=path.is_file() and len(keys) == 1,
-            colors=colors,
-            categories=dict(options.class_names or {}) if kind in ("semantic", "panoptic") else {},
-            things=things,
-        ),
-        description=f"{path}: {len(keys)} {_NOUNS[kind]} "
+        judged=replace(judged, single=path.is_file() and len(keys) == 1),
+        description=f"{path}: {len(keys)} {_NOUNS[verdict.kind]} "
         f"({', '.join(modes) or 'unreadable'}; {verdict.why}{said}){left_out}",
+    )
+
+
+def _judged(
+    path: Path, verdict: Verdict, union: set[int], colors: Colors, options: ReadOptions
+) -> tuple[str, Judged]:
+    """What the files were taken for, and what is to be said of it beside the verdict."""
+    kind, things, said = verdict.kind, options.things, ""
+    if kind == "panoptic":
+        things, said = _things(path, union, options)
+    return said, Judged(
+        kind,
+        certain=verdict.certain,
+        white=union <= {0, 255} and colors == "refused",
+        border=kind not in ("binary", "panoptic") and 255 in union and 254 not in union,
+        colors=colors,
+        categories=dict(options.class_names or {}) if kind in ("semantic", "panoptic") else {},
+        things=things,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segcli.errors import OutputError, UsageError
-from segcli.formats import get
+from segcli.formats import get_writer
 from segcli.formats.base import WriteOptions, json_text
 from segcli.formats.coco import ImageIds
 from segcli.inputs import InputImage
@@ -201,7 +201,7 @@ def prepare(request: Request) -> Prediction:
     """
     settings = request.settings
     for name in settings.format:
-        get(name)
+        get_writer(name)
     model = find(settings.model)
     generate = _generate_settings(model, settings)
     if request.image_ids is not None:

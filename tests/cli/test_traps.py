@@ -204,7 +204,7 @@ def test_values_outside_the_class_list_fail_their_image(tmp_path):
     scored, looked = both(*words, "--class-names", names)
     assert (scored.code, looked.code) == (3, 3)
     assert scored.result["counts"]["images"] == 1
-    assert looked.finding("outside-class-list")["what"].endswith("7 (1 pixels, first in b.png)")
+    assert looked.finding("outside-class-list")["what"].endswith("7 (1 pixel, first in b.png)")
     plain, looked = both(*words)
     assert plain.score("miou.pooled") == pytest.approx(0.8, abs=0.01)
     assert "classes-only-predicted" in looked.codes

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
@@ -180,12 +182,12 @@ def test_what_eval_leaves_out_is_exit_code_3(memory, disc_maps):
         "unmatched": ({k: v for k, v in maps.items() if k != "01.png"}, EvalSettings()),
         "sizes-differ": ({**maps, "01.png": maps["01.png"][:16]}, EvalSettings()),
     }
-    for code, (changed, settings) in cases.items():
+    for code, (changed, chosen) in cases.items():
         sides = memory("instance", changed), memory("instance", maps)
-        report = check(*sides, settings)
+        report = check(*sides, chosen)
         assert code in codes(report, "error"), code
         assert report.exit_code == 3
-        assert not evaluate(*sides, settings).complete
+        assert not evaluate(*sides, chosen).complete
     skipped = check(
         memory("instance", cases["unmatched"][0]),
         memory("instance", maps),
@@ -219,8 +221,8 @@ def test_sizes_that_are_exchanged_are_told_from_others(memory):
     assert {"sizes-swapped", "sizes-differ"} <= codes(report, "error")
     assert "2 pairs of 3" in finding(report, "sizes-swapped").what
     only = {k: v.T for k, v in gt.items()}
-    settings = EvalSettings(resize_pred="nearest")
-    swapped = check(memory("semantic", only), memory("semantic", gt), settings)
+    resized = EvalSettings(resize_pred="nearest")
+    swapped = check(memory("semantic", only), memory("semantic", gt), resized)
     assert "sizes-swapped" in codes(swapped, "error")
 
 
@@ -309,17 +311,37 @@ def test_values_outside_the_class_list_are_named(memory):
     """With the first file, the value and how many pixels; the ignored value may stay."""
     names = {0: "background", 1: "a", 2: "b"}
     maps = {"a.png": np.minimum(classes(), 2), "b.png": classes()}
-    settings = EvalSettings(classes=ClassList(names))
-    report = check(memory("semantic", maps), memory("semantic", maps), settings)
+    chosen = EvalSettings(classes=ClassList(names))
+    report = check(memory("semantic", maps), memory("semantic", maps), chosen)
     said = finding(report, "outside-class-list").what
     assert said.endswith(f"3 ({int((classes() == 3).sum())} pixels, first in b.png)")
     assert report.exit_code == 3
-    ignored = check(
-        memory("semantic", {**maps, "b.png": maps["a.png"]}),
-        memory("semantic", maps),
-        replace(settings, ignore_index=3),
-    )
+
+    class Voided(memory):
+        def read(self, key):
+            return replace(super().read(key), ignore=encode(self.maps[key] == 3))
+
+    void = Voided("semantic", maps)
+    ignored = check(memory("semantic", maps), void, replace(chosen, ignore_index=3))
     assert "outside-class-list" not in codes(ignored)
+
+
+def test_predicting_the_ignored_value_is_an_error_only_where_pixels_count(memory):
+    """Without a class list the ignored value is no class; in void it may be predicted."""
+
+    class Voided(memory):
+        def read(self, key):
+            return replace(super().read(key), ignore=encode(self.maps[key] == 3))
+
+    gt = Voided("semantic", {"a.png": classes()})
+    wanted = EvalSettings(ignore_index=3)
+    inside = memory("semantic", {"a.png": classes()})
+    outside = memory("semantic", {"a.png": classes(1)})
+    for pred, code in ((inside, 0), (outside, 3)):
+        report = check(pred, gt, wanted)
+        assert ("void-predicted" in codes(report, "error")) == bool(code)
+        assert report.exit_code == code
+        assert evaluate(pred, gt, wanted).complete == (code == 0)
 
 
 def test_a_list_of_pairs_is_followed(memory):
@@ -388,3 +410,42 @@ def test_ids_beyond_what_is_listed_cost_no_memory():
     assert len(looks.values) < 1100
     assert (min(looks.values), max(looks.values)) == (1, 20_000)
     assert looks.objects.total == 20_000
+
+
+SMALL = st.sampled_from([np.zeros((2, 3), np.uint8), np.eye(3, dtype=np.uint8), classes(), None])
+SIDES = st.dictionaries(st.sampled_from(["a.png", "b.png", "c.png"]), SMALL, min_size=1)
+
+
+@given(
+    SIDES,
+    SIDES,
+    st.sampled_from(["binary", "semantic", "instance"]),
+    st.sampled_from(["error", "skip", "empty"]),
+    st.sampled_from([None, "nearest"]),
+    st.sampled_from([None, 0, 3]),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_the_exit_code_is_that_of_an_evaluation(memory, pred, gt, kind, missing, resize, ignore):
+    """Whatever is missing, damaged, of another size or void: what eval leaves out is an error."""
+
+    class Voided(memory):
+        def read(self, key):
+            side = super().read(key)
+            return (
+                side if ignore is None else replace(side, ignore=encode(self.maps[key] == ignore))
+            )
+
+    flat = kind == "binary"
+    maps = [
+        {k: v if v is None or not flat else np.minimum(v, 1) for k, v in side.items()}
+        for side in (pred, gt)
+    ]
+    wanted = EvalSettings(missing=missing, resize_pred=resize, ignore_index=ignore)
+    sides = memory(kind, maps[0]), Voided(kind, maps[1])
+    try:
+        complete = evaluate(*sides, wanted).complete
+    except InputError:
+        with pytest.raises(InputError):
+            check(*sides, wanted)
+        return
+    assert check(*sides, wanted).exit_code == (0 if complete else 3)

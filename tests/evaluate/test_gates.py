@@ -11,7 +11,7 @@ import pytest
 from segcli.errors import InputError, UsageError
 from segcli.evaluate import Evaluation, Failure, decide, parse_gates, read_baseline, score_names
 
-NAMES = ["miou.pooled", "iou.pooled", "hd95"]
+NAMES = ["miou.pooled", "iou.pooled", "distance"]
 
 
 def evaluation(failures=(), **metrics) -> Evaluation:
@@ -57,13 +57,13 @@ def test_failed_images_weigh_more_than_gates():
 
 def test_an_undefined_score_is_null_in_the_record():
     """A gate on NaN gives valid JSON."""
-    found = verdict(evaluation(hd95=math.nan), over=["hd95=8"])
+    found = verdict(evaluation(distance=math.nan), over=["distance=8"])
     assert json.loads(json.dumps(found.records(), allow_nan=False))[0]["value"] is None
 
 
 MISTAKES = [
     ({"under": ["mious=0.7"]}, "miou.pooled"),
-    ({"over": ["hd59=0.7"]}, "hd95"),
+    ({"over": ["distanec=0.7"]}, "distance"),
     ({"under": ["miou"]}, "METRIC=NUMBER"),
     ({"under": ["miou=high"]}, "METRIC=NUMBER"),
     ({"under": ["miou=nan"]}, "METRIC=NUMBER"),
