@@ -27,6 +27,7 @@ __all__ = ["eval_command"]
 _GATES = "Gates"
 _OUT = "Results"
 _SHOWN = 10
+_SCORED_ONLY = ("fail_under", "fail_over", "baseline", "max_drop", "csv", "per_image", "ci")
 
 
 @reporting
@@ -36,6 +37,15 @@ def eval_command(
         typer.Argument(metavar="PRED", help="Predictions: a folder or file, or - for records."),
     ],
     gt: Annotated[str, typer.Argument(metavar="GT", help="Ground truth: a folder or file.")],
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Score nothing: look at both sides, and name all that would mislead. "
+            "Exit 3 when files are unmatched or damaged.",
+            rich_help_panel=_OUT,
+        ),
+    ] = False,
     protocol: options.ProtocolName = None,
     metrics: options.Metrics = None,
     kind: options.Kind = None,
@@ -115,6 +125,8 @@ def eval_command(
 
         segcli eval out/ labels/
 
+        segcli eval out/ labels/ --check
+
         segcli eval results.json instances.json --json
 
         segcli predict imgs -o - | segcli eval - labels/ --fail-under f1_50.pooled=0.8
@@ -127,6 +139,11 @@ def eval_command(
     """
     given = dict(locals())
     output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
+    if check:
+        code = _check(given, output)
+        if code:
+            raise typer.Exit(code)
+        return
     verdict = _run(_prepare(given), output)
     if verdict.exit_code:
         raise typer.Exit(verdict.exit_code)
@@ -162,6 +179,37 @@ def _prepare(given: dict[str, Any]) -> _Job:
     names = score_names(scoring.protocol, settings.metric_options, settings.families)
     gates = parse_gates(config.fail_under, config.fail_over, config.max_drop, baseline, names)
     return _Job(scoring, gates, given["json"], given["csv"], given["per_image"])
+
+
+def _check(given: dict[str, Any], output: Output) -> int:
+    """Look at both sides and print what was found; the exit code."""
+    from segcli.cli.progress import counting  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.cli.scoring import eval_config, open_scoring  # noqa: PLC0415
+    from segcli.errors import UsageError  # noqa: PLC0415
+    from segcli.evaluate.check import check  # noqa: PLC0415
+    from segcli.report.check import print_check  # noqa: PLC0415
+
+    for name in _SCORED_ONLY:
+        if given[name]:
+            flag = name.replace("_", "-")
+            raise UsageError(
+                f"--{flag} does not go with --check", why="nothing is scored", fix="leave one out"
+            )
+    config = eval_config(given)
+    if config.protocol == "points":
+        raise UsageError(
+            "--check does not go with --protocol points",
+            why="there are no predictions before a model is prompted",
+            fix="leave --check out",
+        )
+    scoring = open_scoring(config, given["pred"], given["gt"])
+    with counting("looking", len(scoring.sources[1].keys()), output) as advance:
+        report = check(*scoring.sources, scoring.settings, on_item=advance)
+    if given["json"]:
+        output.json(report.to_json())
+    else:
+        print_check(output.stdout, report)
+    return report.exit_code
 
 
 def _check_stdout(given: dict[str, Any]) -> None:

@@ -105,8 +105,9 @@ class _Work:
 
     def score_files(self) -> None:
         """Pair everything first, then read several files at once."""
-        pred_keys = list(self.pred.keys())
         rule = self.rule = rule_of(self.pred, self.gt, self.settings.match, self.settings.listed)
+        pred_keys = rule.preds(self.pred.keys())
+        self.gt_keys = rule.gts(self.gt_keys)
         preds = index_names(pred_keys, rule.pred, "predictions")
         waiting = self._waiting(rule)
         self.failures += failed_items(self.pred, rule.pred, waiting)
@@ -127,6 +128,7 @@ class _Work:
         """Pair each prediction as it arrives."""
         settings = self.settings
         rule = self.rule = stream_rule_of(self.gt_keys, settings.match, settings.listed)
+        self.gt_keys = rule.gts(self.gt_keys)
         waiting = self._waiting(rule)
         # A stream is measured one image at a time: memory counts for more than speed.
         serial = replace(settings, workers=1)
@@ -139,7 +141,7 @@ class _Work:
         if not self.pairs and not self.failures and tasks.extra:
             raise no_pairs(tasks.extra, self.gt_keys, self._words)
         self._add_up(self._taken_as_empty(waiting), serial)
-        self._leave_over(tasks.extra, waiting)
+        self._leave_over(rule.preds(tasks.extra), waiting)
 
     @property
     def _words(self) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from segcli.errors import InputError, ItemError
 from segcli.evaluate.accumulate import Measured, measure
@@ -14,14 +11,12 @@ from segcli.evaluate.resize import fit
 from segcli.evaluate.result import Failure
 from segcli.evaluate.settings import EvalSettings
 from segcli.evaluate.views import view
+from segcli.evaluate.workers import in_order
 from segcli.formats.base import Source
 from segcli.metrics import Metric, Pair
 from segcli.records import Segmentation
 
 __all__ = ["Outcome", "StreamTasks", "Task", "failed_items", "failure_of", "run"]
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,7 @@ def run(
         except ItemError as error:
             return light, failure_of(task, error)
 
-    return _in_order(work, tasks, settings.workers)
+    return in_order(work, tasks, settings.workers)
 
 
 def failure_of(task: Task, error: ItemError) -> Failure:
@@ -89,24 +84,6 @@ def _measure_task(
     fitted, resized = fit(pred, gt, settings.resize_pred)
     pair = Pair(task.name, task.index, fitted, gt, tuple(others))
     return measure(metrics, pair, resized=resized)
-
-
-def _in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    if workers <= 1:
-        yield from map(work, items)
-        return
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="segcli-eval") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 @dataclass(slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from segcli.errors import UsageError
 from segcli.evaluate.annotators import Annotators
 from segcli.evaluate.settings import EvalSettings
+from segcli.evaluate.traps import ASKED_FOR
 from segcli.formats.base import Source
 from segcli.metrics import Protocol
 
@@ -38,7 +39,7 @@ def choose_protocol(pred: Source, gt: Source, wanted: Protocol | None) -> tuple[
         )
     if wanted is not None:
         _check_possible(pred, gt, wanted)
-        return wanted, "asked for"
+        return wanted, ASKED_FOR
     if isinstance(gt, Annotators):
         return "regions", "there are several annotators"
     if gt.kind == "panoptic":

@@ -12,13 +12,8 @@ from types import MappingProxyType
 
 import numpy as np
 
-from segcli.masks.boundaries import (
-    boundary_pixels,
-    boundary_width,
-    distances_to,
-    edge_pixels,
-    window_around,
-)
+from segcli.masks.bitmaps import dilate_by_disk, erode_by_square, pack, stride_of
+from segcli.masks.boundaries import boundary_width, edge_pixels, window_around
 from segcli.metrics.base import BoolMask, Metric, MetricOptions, Pair, Sums, ratio
 
 __all__ = ["Boundary", "BoundarySums", "count_boundaries"]
@@ -119,27 +114,23 @@ def count_boundaries(pred: BoolMask, gt: BoolMask, boundary_ratio: float = 0.02)
         return sums
     depth = boundary_width(gt.shape[0], gt.shape[1], boundary_ratio)
     reach = math.ceil(DAVIS_TOLERANCE * np.linalg.norm(gt.shape))
-    pred, gt = pred[window], gt[window]
-    pred_rim, gt_rim = pred & boundary_pixels(pred, depth), gt & boundary_pixels(gt, depth)
-    sums.boundary_both, sums.boundary_either = _both_and_either(pred_rim, gt_rim)
-    sums.mask_both, sums.mask_either = _both_and_either(pred, gt)
-    _count_edges(sums, pred, gt, reach)
-    return sums
-
-
-def _both_and_either(one: BoolMask, other: BoolMask) -> tuple[int, int]:
-    return int(np.count_nonzero(one & other)), int(np.count_nonzero(one | other))
-
-
-def _count_edges(sums: BoundarySums, pred: BoolMask, gt: BoolMask, reach: int) -> None:
-    pred_edge, gt_edge = edge_pixels(pred), edge_pixels(gt)
-    sums.pred_edge, sums.gt_edge = int(pred_edge.sum()), int(gt_edge.sum())
-    if sums.pred_edge and sums.gt_edge:
-        sums.pred_edge_found = int((distances_to(gt_edge, pred_edge) <= reach).sum())
-        sums.gt_edge_found = int((distances_to(pred_edge, gt_edge) <= reach).sum())
+    stride = stride_of(gt[window].shape[1], reach)
+    image = pack(np.ones_like(gt[window]), stride)
+    one, other = pack(pred[window], stride), pack(gt[window], stride)
+    pred_rim, gt_rim = (bits ^ erode_by_square(bits, depth, stride) for bits in (one, other))
+    sums.boundary_both = (pred_rim & gt_rim).bit_count()
+    sums.boundary_either = (pred_rim | gt_rim).bit_count()
+    sums.mask_both, sums.mask_either = (one & other).bit_count(), (one | other).bit_count()
+    edges = edge_pixels(one, image, stride), edge_pixels(other, image, stride)
+    near = [dilate_by_disk(edge, reach, stride) for edge in edges]
+    sums.pred_edge, sums.gt_edge = (edge.bit_count() for edge in edges)
+    sums.pred_edge_found, sums.gt_edge_found = (
+        (edges[i] & near[1 - i]).bit_count() for i in (0, 1)
+    )
     # A mask that fills the image has no edge: against an empty one the toolkit would give F = 1.
-    sums.gt_edge += int(not sums.gt_edge and not pred.any())
-    sums.pred_edge += int(not sums.pred_edge and not gt.any())
+    sums.gt_edge += int(not sums.gt_edge and not one)
+    sums.pred_edge += int(not sums.pred_edge and not other)
+    return sums
 
 
 class Boundary(Metric):

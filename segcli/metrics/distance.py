@@ -21,14 +21,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from segcli.masks.boundaries import (
-    CONTOUR_PIECES,
-    border_pixels,
-    contour_codes,
-    contour_points,
-    distances_to,
-    window_around,
-)
+from segcli.masks.bitmaps import pack, stride_of
+from segcli.masks.boundaries import border_pixels, contour_corners, window_around
+from segcli.masks.nearest import CLEARANCE, Counts, count_distances
 from segcli.metrics.base import BoolMask, Metric, MetricOptions, Pair, Sums
 
 __all__ = ["Distance", "DistanceSums", "Tally", "measure_distances"]
@@ -39,9 +34,6 @@ Spacing = tuple[float, float]
 
 _SHARE = 0.95
 _UNSETTLED = 1 << 16
-_NO_PIECES = np.zeros_like(CONTOUR_PIECES)
-_MEASURED = np.hstack((CONTOUR_PIECES, _NO_PIECES))
-_ALONE = np.hstack((_NO_PIECES, CONTOUR_PIECES))
 _EMPTY = "neither side has foreground, so there is no outline"
 
 
@@ -60,24 +52,11 @@ class Tally:
     unsettled: int = 0
 
     @classmethod
-    def of(cls, distances: Floats, codes: npt.NDArray[np.uint8], worth: Integers) -> Tally:
-        """Tally points.
-
-        Args:
-            distances: (N,) float64, at least 0.
-            codes: (N,) uint8, below the number of rows of `worth`.
-            worth: (R, C) int64, what a point of each code counts for.
-        """
-        joint = codes.astype(np.intp)
-        # Most points are often at distance 0, and sorting is the cost.
-        apart = np.flatnonzero(distances)
-        values, where = np.unique(distances[apart], return_inverse=True)
-        joint[apart] += len(worth) * (where + 1)
-        values = np.concatenate((np.zeros(1), values))
-        by_code = np.bincount(joint, minlength=len(worth) * len(values))
-        counts = by_code.reshape(len(values), len(worth)) @ worth
-        first = 0 if counts[0].any() else 1
-        return cls(worth.shape[1], [(values[first:], counts[first:])])
+    def of(cls, counts: Counts, kinds: int) -> Tally:
+        """Tally points by distance and kind."""
+        distances = sorted(counts)
+        table = np.array([counts[distance] for distance in distances], np.int64)
+        return cls(kinds, [(np.array(distances), table)])
 
     def add(self, other: Tally) -> None:
         """Add other points."""
@@ -98,14 +77,6 @@ class Tally:
         return self.parts[0]
 
 
-def _pixels() -> Tally:
-    return Tally(1)
-
-
-def _pieces() -> Tally:
-    return Tally(_MEASURED.shape[1])
-
-
 @dataclass(slots=True)
 class DistanceSums(Sums):
     """Points of outlines by their distance to the other outline.
@@ -122,9 +93,9 @@ class DistanceSums(Sums):
 
     spacing: Spacing = (1.0, 1.0)
     tolerances: tuple[float, ...] = ()
-    border: Tally = field(default_factory=_pixels)
-    pred: Tally = field(default_factory=_pieces)
-    gt: Tally = field(default_factory=_pieces)
+    border: Tally = field(default_factory=lambda: Tally(1))
+    pred: Tally = field(default_factory=lambda: Tally(6))
+    gt: Tally = field(default_factory=lambda: Tally(6))
     one_sided: int = 0
 
     def add(self, other: Sums) -> None:
@@ -145,7 +116,7 @@ class DistanceSums(Sums):
         contours = [self._lengths(tally) for tally in (self.pred, self.gt)]
         values = (
             float(distances[-1]),
-            max(_directed(distances, lengths) for distances, lengths, _ in contours),
+            max(_directed(at, reached) for at, reached, _ in contours),
             _percentile(distances, pixels),
             float(distances @ pixels) / int(pixels.sum()),
             *(_found(contours, tolerance) for tolerance in self.tolerances),
@@ -153,12 +124,12 @@ class DistanceSums(Sums):
         return dict(zip(names, values, strict=True))
 
     def _lengths(self, tally: Tally) -> tuple[Floats, Floats, Floats]:
-        """Distances, ascending, the length of contour at each, and of it what was measured."""
+        """Distances, ascending; the length of contour within each; of it what was measured."""
         rows, columns = self.spacing
         pieces = np.array((rows, columns, 0.5 * math.sqrt(rows**2 + columns**2)))
         distances, counts = tally.settled()
-        measured, alone = (counts[:, kinds] @ pieces for kinds in (slice(0, 3), slice(3, 6)))
-        return distances, measured + alone, measured
+        lengths = (counts.reshape(-1, 2, 3) @ pieces).cumsum(axis=0)
+        return distances, lengths.sum(axis=1), lengths[:, 0]
 
     def counts(self) -> dict[str, int]:
         """Images whose distances are no measurements."""
@@ -172,16 +143,18 @@ class DistanceSums(Sums):
         return [f"{said}: their distances are the image's diagonal and their NSD is 0"]
 
 
-def _directed(distances: Floats, lengths: Floats) -> float:
+def _directed(distances: Floats, reached: Floats) -> float:
     """The distance within which 95 % of a contour's length lies."""
-    reached = np.cumsum(lengths)
-    return float(distances[np.searchsorted(reached / reached[-1], _SHARE)])
+    return float(distances[(reached / reached[-1]).searchsorted(_SHARE)])
 
 
 def _found(contours: Sequence[tuple[Floats, Floats, Floats]], tolerance: float) -> float:
     """The share of the length of all contours that lies within a distance."""
-    found = math.fsum(float(measured[d <= tolerance].sum()) for d, _, measured in contours)
-    return found / math.fsum(float(lengths.sum()) for _, lengths, _ in contours)
+    found = 0.0
+    for distances, _, measured in contours:
+        within = int(distances.searchsorted(tolerance, side="right"))
+        found += float(measured[within - 1]) if within else 0.0
+    return found / sum(float(reached[-1]) for _, reached, _ in contours)
 
 
 def _percentile(distances: Floats, counts: Integers) -> float:
@@ -229,23 +202,42 @@ def measure_distances(
     farthest = math.hypot(gt.shape[0] * spacing[0], gt.shape[1] * spacing[1])
     pred, gt = pred[window], gt[window]
     sums.one_sided = int(not pred.any() or not gt.any())
+    stride = stride_of(gt.shape[1], CLEARANCE)
     if sums.one_sided:
-        pred = gt = pred | gt
-    borders = border_pixels(pred), border_pixels(gt)
-    codes = contour_codes(pred), contour_codes(gt)
-    corners = contour_points(codes[0]), contour_points(codes[1])
-    apart, along = (
-        [distances_to(points[1 - i], points[i], spacing) for i in (0, 1)]
-        for points in (borders, corners)
-    )
-    if sums.one_sided:
-        for distances in (*apart, *along):
-            distances.fill(farthest)
-    both = np.concatenate(apart)
-    sums.border = Tally.of(both, np.zeros(len(both), np.uint8), np.ones((1, 1), np.int64))
-    pieces = _ALONE if sums.one_sided else _MEASURED
-    sums.pred, sums.gt = (Tally.of(along[i], codes[i][corners[i]], pieces) for i in (0, 1))
+        _count_alone(sums, pack(pred | gt, stride), stride, farthest)
+    else:
+        _count_both(sums, pack(pred, stride), pack(gt, stride), stride)
     return sums
+
+
+def _count_both(sums: DistanceSums, pred: int, gt: int, stride: int) -> None:
+    """Count the points of two outlines by their distance to the other outline."""
+    borders = border_pixels(pred, stride), border_pixels(gt, stride)
+    corners = contour_corners(pred, stride), contour_corners(gt, stride)
+    lines = [one | two | three | four for one, two, three, four in corners]
+    border: Counts = {}
+    contours: tuple[Counts, Counts] = {}, {}
+    for i in (0, 1):
+        count_distances(border, borders[1 - i], borders[i : i + 1], stride, sums.spacing)
+        count_distances(contours[i], lines[1 - i], corners[i], stride, sums.spacing)
+    sums.border = Tally.of(border, 1)
+    sums.pred, sums.gt = (Tally.of(_pieces(contour), 6) for contour in contours)
+
+
+def _count_alone(sums: DistanceSums, bits: int, stride: int, distance: float) -> None:
+    """Count the points of one outline for both sides, at one distance."""
+    sums.border = Tally.of({distance: [2 * border_pixels(bits, stride).bit_count()]}, 1)
+    corners = [own.bit_count() for own in contour_corners(bits, stride)]
+    pieces = {at: row[3:] + row[:3] for at, row in _pieces({distance: corners}).items()}
+    sums.pred, sums.gt = Tally.of(pieces, 6), Tally.of(pieces, 6)
+
+
+def _pieces(corners: Counts) -> Counts:
+    """From corners by kind to pieces of contour, measured, and none that were not."""
+    return {
+        distance: [vertical, horizontal, one + 2 * two, 0, 0, 0]
+        for distance, (vertical, horizontal, one, two) in corners.items()
+    }
 
 
 class Distance(Metric):
