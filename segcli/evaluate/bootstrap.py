@@ -9,7 +9,7 @@ evidence. `scipy.stats.bootstrap(method="percentile")` is the reference.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,29 +19,33 @@ from segcli.evaluate.result import ImageRow, Interval
 from segcli.metrics import Metric
 from segcli.metrics.base import MEAN_OF_IMAGES, POOLED
 from segcli.metrics.exact import Weights, weighted_means
-from segcli.metrics.resample import Resampled
+from segcli.metrics.resample import Resampled, chained
 from segcli.metrics.resampling import resampler_for
 
-__all__ = ["LEVEL", "Sample", "bootstrap_params", "draw", "interval_of", "intervals"]
+__all__ = ["LEVEL", "Sample", "bootstrap_params", "draws", "interval_of", "intervals"]
 
 LEVEL = 0.95
+_CELLS_AT_ONCE = 1 << 23
 
 Floats = npt.NDArray[np.float64]
 
 
-def draw(images: int, resamples: int, seed: int) -> Weights:
-    """How often each image stands in each resample.
+def draws(images: int, resamples: int, seed: int) -> Iterator[Weights]:
+    """How often each image stands in each resample, some resamples at a time.
 
     Args:
         images: N, at least 1.
         resamples: B.
         seed: the same seed gives the same draws.
 
-    Returns:
-        (B, N) int64; each row adds up to N.
+    Yields:
+        (b, N) int64; each row adds up to N, and all b to B. All together may not fit in memory.
     """
     random = np.random.default_rng(seed)
-    return random.multinomial(images, np.full(images, 1 / images), size=resamples)
+    most = max(1, _CELLS_AT_ONCE // images)
+    for start in range(0, resamples, most):
+        size = min(most, resamples - start)
+        yield random.multinomial(images, np.full(images, 1 / images), size=size)
 
 
 def interval_of(values: Floats, level: float = LEVEL) -> Interval:
@@ -129,8 +133,8 @@ def intervals(
     """
     if not sample.rows:
         return {}
-    drawn = sample.resample(draw(len(sample.rows), resamples, seed)).scores
-    found = {name: interval_of(values, level) for name, values in drawn.items()}
+    drawn = chained(sample.resample(some) for some in draws(len(sample.rows), resamples, seed))
+    found = {name: interval_of(values, level) for name, values in drawn.scores.items()}
     return {name: interval for name, interval in found.items() if not math.isnan(interval.low)}
 
 

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segcli.errors import InputError, UsageError
-from segcli.evaluate.bootstrap import LEVEL, Sample, bootstrap_params, draw, interval_of
+from segcli.evaluate.bootstrap import LEVEL, Sample, bootstrap_params, draws, interval_of
 from segcli.evaluate.comparison import Change, ClassChange, Comparison, Delta
 from segcli.evaluate.result import HEADLINES
 from segcli.evaluate.runs import Run
 from segcli.metrics.exact import Weights
-from segcli.metrics.resample import Resampled
+from segcli.metrics.resample import Resampled, chained
 
 __all__ = ["compare"]
 
@@ -53,9 +53,9 @@ def compare(a: Run, b: Run, resamples: int = 1000, seed: int = 0) -> Comparison:
             why="images are the same when their ground truth has the same path",
             fix="score both runs against the same ground truth",
         )
-    weights = draw(len(both), resamples, seed)
     points = _both(a, b, both, np.ones((1, len(both)), np.int64))
-    drawn = _both(a, b, both, weights)
+    pairs = [_both(a, b, both, weights) for weights in draws(len(both), resamples, seed)]
+    drawn = chained(first for first, _ in pairs), chained(second for _, second in pairs)
     scores = _deltas(*(r.scores for r in points), *(r.scores for r in drawn))
     reasons = a.sample.reasons
     return Comparison(

@@ -17,6 +17,7 @@ from segcli.evaluate.traps import (
     about_ignored,
     all_empty,
     class_ids_shifted,
+    ignored_predicted,
     inverted,
     protocol_reduced,
     two_classes,
@@ -74,6 +75,9 @@ def _findings(
         yield from about_ignored(settings.ignore_index, totals.ignored, truth, percent=percent)
     elif _has_unnamed_void(rows if semantic else [], protocol[0], sources):
         yield unnamed_void("a class of IoU 0" if semantic else "an object or foreground")
+    idle = counts.get("pixels_predicted_as_ignored_classes", 0)
+    if found := ignored_predicted(idle, totals.pixels - totals.ignored):
+        yield found
     if semantic:
         yield from _about_classes(rows)
     elif {"tp", "fp", "fn", "tn"} <= counts.keys():

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from segcli.errors import GateError, InputError, ItemError, UsageError, closest
 from segcli.evaluate.result import SCHEMA, Evaluation, plain
 from segcli.metrics import ALIASES
+from segcli.metrics.base import MEAN_OF_IMAGES, POOLED
 
 __all__ = ["Gate", "GateResult", "Verdict", "decide", "parse_gates", "read_baseline"]
 
@@ -126,6 +127,13 @@ def _gate(
     if not equals or not math.isfinite(limit):
         raise UsageError(
             f"{flag} {words!r} is not METRIC=NUMBER", fix=f"{flag} {_example(names)}=0.75"
+        )
+    if f"{metric}.{POOLED}" in names:
+        raise UsageError(
+            f"{flag} {words!r}: '{metric}' is given in two ways",
+            why=f"{metric}.{POOLED} divides once for the data set, {metric}.{MEAN_OF_IMAGES} in "
+            "each image; they differ",
+            fix=f"{flag} {metric}.{POOLED}={number}",
         )
     if metric not in names:
         raise UsageError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from segcli.errors import InputError, ItemError
 from segcli.evaluate.accumulate import Measured, measure
 from segcli.evaluate.resize import fit
@@ -14,7 +16,8 @@ from segcli.evaluate.views import view
 from segcli.evaluate.workers import in_order
 from segcli.formats.base import Source
 from segcli.metrics import Metric, Pair
-from segcli.records import Segmentation
+from segcli.metrics.semantic import NO_CLASS
+from segcli.records import ImageRef, LabelMap, Segmentation
 
 __all__ = ["Outcome", "StreamTasks", "Task", "failed_items", "failure_of", "run"]
 
@@ -79,11 +82,20 @@ def _measure_task(
     if pred is None and task.pred_key is not None:
         pred = sources[0].read(task.pred_key)
     if pred is None:
-        pred = Segmentation(image=gt.image)
+        pred = _nothing(gt.image, sources[0], settings)
     pred = view(pred, settings, truth=False)
     fitted, resized = fit(pred, gt, settings.resize_pred)
     pair = Pair(task.name, task.index, fitted, gt, tuple(others))
     return measure(metrics, pair, resized=resized)
+
+
+def _nothing(image: ImageRef, source: Source, settings: EvalSettings) -> Segmentation:
+    """A prediction that is not there: no object, and no class where the others have class maps."""
+    if settings.protocol != "semantic" or source.kind not in ("semantic", "panoptic"):
+        return Segmentation(image=image)
+    # Not 0: where that is a class such as road, a missing file would be right about it.
+    values = np.full((image.height, image.width), NO_CLASS, np.int32)
+    return Segmentation(image=image, labels=LabelMap(values, "semantic"))
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from segcli.evaluate.traps import (
     Finding,
     about_ignored,
     all_empty,
+    ignored_predicted,
     numbers,
     plural,
     two_classes,
@@ -130,6 +131,9 @@ def value_traps(
     if settings.ignore_index is None and stray:
         yield unnamed_void("a class of IoU 0" if protocol == "semantic" else "an object")
     yield from _no_classes(pairs, settings)
+    void = settings.classes.ignored if settings.classes else sources[1].ignored
+    if protocol == "semantic" and (found := _idle(pred, void)):
+        yield found
     if settings.classes is None and protocol == "semantic" and gt.values and pred.values:
         yield from _only_predicted(pred, gt, settings.ignore_index)
     if sources[1].kind in ("instance", "panoptic") and protocol != "binary":
@@ -162,6 +166,11 @@ def _no_classes(pairs: PairLooks, settings: EvalSettings) -> Iterator[Finding]:
         said = f"values outside the class list in the {side}: {numbers(stray)} {seen}"
         leave = ", or leave one out with --ignore-index" if number else ""
         yield Finding("outside-class-list", "error", said, why, f"add them to --class-names{leave}")
+
+
+def _idle(pred: SideLooks, void: frozenset[int]) -> Finding | None:
+    pixels = sum(count for value, count in pred.values.items() if value in void)
+    return ignored_predicted(pixels, sum(pred.values.values()))
 
 
 def _only_predicted(pred: SideLooks, gt: SideLooks, ignore: int | None) -> Iterator[Finding]:

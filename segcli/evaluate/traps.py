@@ -20,6 +20,7 @@ __all__ = [
     "about_ignored",
     "all_empty",
     "class_ids_shifted",
+    "ignored_predicted",
     "inverted",
     "numbers",
     "plural",
@@ -35,6 +36,7 @@ ASKED_FOR = "asked for"
 """Why a protocol is compared that the user named."""
 CUSTOMARY_VOID = 255
 _LOW, _HIGH = 0.1, 0.7
+_FEW = 0.1
 _LISTED = 8
 
 
@@ -215,3 +217,22 @@ def class_ids_shifted(what: str, word: str) -> Finding:
     if word == "less":
         fix = "--reduce-zero-label, if 0 in the ground truth is void (ADE20K)"
     return Finding("classes-shifted", "warning", what, why, fix)
+
+
+def ignored_predicted(pixels: float, total: float) -> Finding | None:
+    """Predictions full of classes that do not count, as train ids are among Cityscapes' ids.
+
+    Args:
+        pixels: predicted pixels of classes that the list has as ignored.
+        total: all of them.
+    """
+    if pixels <= _FEW * total:
+        return None
+    return Finding(
+        "ignored-predicted",
+        "warning",
+        f"{100 * pixels / total:.3g} % of the predicted pixels are of classes that do not count",
+        "they are wrong wherever the ground truth counts",
+        "if they are ids of another list, name that list: --class-names cityscapes-trainids for "
+        "the train ids of Cityscapes",
+    )

@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from segcli.errors import MaskError
+from segcli.errors import InputError, MaskError
 from segcli.formats import png
+from segcli.formats.kept import Kept
 
 __all__ = [
     "ARRAYS",
@@ -25,6 +26,7 @@ __all__ = [
     "Pixels",
     "Raster",
     "files_below",
+    "look_at",
     "looks_like_photograph",
     "photographs_beside",
     "raster_files",
@@ -75,14 +77,23 @@ class Pixels:
     palette: tuple[int, ...] = ()
 
 
+_LOOKED_AT: Kept[Pixels] = Kept(1 << 26)
+
+
 class PhotographError(MaskError):
     """A picture that is no mask: it has colours, or the greys of a photograph."""
 
 
 def files_below(root: Path) -> Iterator[str]:
-    """Relative paths, with "/" and sorted, of all files below a folder, hidden ones left out."""
-    for folder, names, files in os.walk(root):
-        names[:] = sorted(n for n in names if not n.startswith(".") and n != "__MACOSX")
+    """Relative paths, with "/" and sorted, of all files below a folder, hidden ones left out.
+
+    Links to folders are followed, but for those that lead back to a folder they lie in.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    for folder, names, files in os.walk(root, onerror=_unreadable, followlinks=True):
+        names[:] = sorted(n for n in names if _is_entered(root, Path(folder, n)))
         below = Path(folder).relative_to(root).as_posix()
         prefix = "" if below == "." else f"{below}/"
         yield from (
@@ -90,6 +101,21 @@ def files_below(root: Path) -> Iterator[str]:
             for name in sorted(files)
             if not name.startswith(".") and not name.endswith(".part")
         )
+
+
+def _unreadable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise InputError(f"{error.filename}: cannot be read", why=str(error)) from error
+
+
+def _is_entered(root: Path, folder: Path) -> bool:
+    if folder.name.startswith(".") or folder.name == "__MACOSX":
+        return False
+    if not folder.is_symlink():
+        return True
+    target, below = folder.resolve(), folder.relative_to(root)
+    around = (root / part for part in below.parents)
+    return not any(place.resolve().is_relative_to(target) for place in around)
 
 
 def raster_files(root: Path) -> list[str]:
@@ -166,11 +192,14 @@ def read_raster(path: Path, page: int | None = None) -> Raster:
 
 
 def read_pixels(path: Path, page: int | None = None) -> Pixels:
-    """Decode one picture, its colours too.
+    """Decode one picture, its colours too, or give what `look_at` decoded.
 
     Raises:
         MaskError: the file is damaged, is turned by EXIF, or has several pages and none is chosen.
     """
+    kept = _LOOKED_AT.take(path) if page is None else None
+    if kept is not None:
+        return kept
     with _told(path), Image.open(path) as picture:
         _check_upright(path, picture)
         pages = getattr(picture, "n_frames", 1)
@@ -185,6 +214,20 @@ def read_pixels(path: Path, page: int | None = None) -> Pixels:
         mode, stretch = picture.mode, _few_bits(picture)
         values = png.pixels(picture)
         return Pixels(values, mode, stretch, tuple(picture.getpalette() or ()))
+
+
+def look_at(path: Path, page: int | None = None) -> Raster:
+    """The same as `read_raster`, where the file will be read again before long.
+
+    Raises:
+        MaskError: as `read_raster`.
+    """
+    if page is not None or _suffix(path.name) in ARRAYS:
+        return read_raster(path, page)
+    pixels = read_pixels(path)
+    raster = raster_of(path, pixels)
+    _LOOKED_AT.put(path, pixels, pixels.values.nbytes)
+    return raster
 
 
 @contextmanager

@@ -64,8 +64,11 @@ def amg_folders(root: Path) -> list[str]:
 
 
 def _has_header(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.readline(400).decode("utf-8", "replace").strip() == ",".join(COLUMNS)
+    try:
+        with path.open("rb") as file:
+            return file.readline(400).decode("utf-8", "replace").strip() == ",".join(COLUMNS)
+    except OSError:
+        return False
 
 
 def object_folders(root: Path) -> dict[str, list[str]]:

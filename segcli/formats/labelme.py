@@ -178,14 +178,14 @@ def _json_files(path: Path) -> list[str]:
     return sorted(
         name
         for name in files_below(path)
-        if name.endswith(".json") and json_shape(path / name) == "labelme"
+        if name.lower().endswith(".json") and json_shape(path / name) == "labelme"
     )
 
 
 def _recognise(path: Path) -> str | None:
     if path.is_file():
         return "a LabelMe image" if json_shape(path) == "labelme" else None
-    names = [name for name in files_below(path) if name.endswith(".json")]
+    names = [name for name in files_below(path) if name.lower().endswith(".json")]
     found = any(json_shape(path / name) == "labelme" for name in spread(names, 20))
     return "LabelMe images" if found else None
 

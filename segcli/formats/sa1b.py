@@ -127,14 +127,14 @@ def _json_files(path: Path) -> list[str]:
     return sorted(
         name
         for name in files_below(path)
-        if name.endswith(".json") and json_shape(path / name) == "sa1b"
+        if name.lower().endswith(".json") and json_shape(path / name) == "sa1b"
     )
 
 
 def _recognise(path: Path) -> str | None:
     if path.is_file():
         return "an SA-1B image" if json_shape(path) == "sa1b" else None
-    names = [name for name in files_below(path) if name.endswith(".json")]
+    names = [name for name in files_below(path) if name.lower().endswith(".json")]
     found = any(json_shape(path / name) == "sa1b" for name in spread(names, 20))
     return "SA-1B images" if found else None
 

@@ -86,7 +86,8 @@ def json_files(folder: Path, shape: JsonShape) -> list[Path]:
 
     Among very many files that are one an image, those that are one a data set are not searched for.
     """
-    files = [p for p in sorted(folder.glob("*.json")) if not p.name.startswith(".")]
+    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() == ".json"]
+    files = [p for p in files if not p.name.startswith(".")]
     files = [p for p in files if not p.name.endswith(".images.json")]
     if len(files) > _MANY and not any(json_shape(p) == shape for p in files[:: len(files) // 20]):
         return []

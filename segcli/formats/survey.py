@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segcli.errors import InputError
-from segcli.formats.files import PhotographError, Raster, read_raster
+from segcli.errors import MaskError
+from segcli.formats.files import PhotographError, Raster, look_at
 from segcli.formats.runs import Runs, pieces, runs_of
 from segcli.images import page_count
 
@@ -74,13 +74,15 @@ def survey(path: Path) -> Survey:
     try:
         state = path.stat()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read", why=str(error)) from error
+        raise MaskError(
+            f"{path}: cannot be read", why=str(error), fix="restore it, or take it out"
+        ) from error
     return _survey(path, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=512)
 def _survey(path: Path, _modified: int, _size: int) -> Survey:
-    raster = read_raster(path, 0 if page_count(path) > 1 else None)
+    raster = look_at(path, 0 if page_count(path) > 1 else None)
     runs = runs_of(raster.values)
     values, counts = runs.histogram()
     shaded = _is_shaded(raster, values, counts)

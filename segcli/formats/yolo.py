@@ -126,7 +126,9 @@ def _segment(where: str, line: str, size: tuple[int, int]) -> Segment:
 def _text_files(path: Path) -> list[str]:
     names = files_below(path) if path.is_dir() else iter([path.name])
     return sorted(
-        n for n in names if n.endswith(".txt") and n.rpartition("/")[2].lower() not in _NO_LABELS
+        name
+        for name in names
+        if name.lower().endswith(".txt") and name.rpartition("/")[2].lower() not in _NO_LABELS
     )
 
 
@@ -139,8 +141,12 @@ def _recognise(path: Path) -> str | None:
 
 
 def _first_line(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.readline(1 << 20).decode("utf-8", "replace").strip()
+    try:
+        with path.open("rb") as file:
+            return file.readline(1 << 20).decode("utf-8", "replace").strip()
+    except OSError:
+        # Reading the file will say what is wrong with it.
+        return ""
 
 
 def _open(path: Path, options: ReadOptions) -> Source:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["dilate_by_disk", "erode_by_square", "pack", "positions", "stride_of"]
+__all__ = ["dilate_by_disk", "erode_by_square", "holds", "pack", "positions", "stride_of"]
 
 BoolMask = npt.NDArray[np.bool_]
 
@@ -38,6 +38,13 @@ def positions(bits: int) -> npt.NDArray[np.intp]:
     word, bit = np.divmod(np.flatnonzero(spread.view(bool)), 64)
     found: npt.NDArray[np.intp] = held[word] * 64 + bit
     return found
+
+
+def holds(bits: int, places: npt.NDArray[np.intp]) -> BoolMask:
+    """(N,) whether each of the bits with these numbers is set."""
+    data = bits.to_bytes(max(int(places[-1]) + 1, bits.bit_length()) // 8 + 1, "little")
+    found = np.frombuffer(data, np.uint8)[places >> 3] >> (places & 7).astype(np.uint8) & 1
+    return found.view(bool)
 
 
 def erode_by_square(bits: int, radius: int, stride: int) -> int:

@@ -67,22 +67,28 @@ def _all_in_a_row(flags: BoolMask, length: int) -> BoolMask:
     return flags
 
 
-def window_around(mask: BoolMask, margin: int = 0) -> tuple[slice, slice] | None:
-    """Rows and columns of the box around a mask, wider by a margin within the image; None if empty.
+def window_around(*masks: BoolMask, margin: int = 0) -> tuple[slice, slice] | None:
+    """Rows and columns of the box around masks, wider by a margin within the image; None if empty.
 
     Outside of the box is background, so boundaries are the same when a mask is cut to it.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    top, bottom, left, right = masks[0].shape[0], 0, masks[0].shape[1], 0
+    for mask in masks:
+        # Bytes are searched several times as fast as any other way of looking through them.
+        data, width = mask.tobytes(), mask.shape[1]
+        first = data.find(1)
+        if first >= 0:
+            top, bottom = min(top, first // width), max(bottom, data.rfind(1) // width)
+            columns = np.flatnonzero(mask[first // width : data.rfind(1) // width + 1].any(axis=0))
+            left, right = min(left, int(columns[0])), max(right, int(columns[-1]))
+    if top > bottom:
         return None
-    down, right = (
-        slice(max(int(at[0]) - margin, 0), int(at[-1]) + 1 + margin) for at in (rows, columns)
-    )
-    return down, right
+    rows = slice(max(top - margin, 0), bottom + 1 + margin)
+    return rows, slice(max(left - margin, 0), right + 1 + margin)
 
 
 def border_pixels(bits: int, stride: int) -> int:
-    """Pixels of a packed mask with a 4-neighbour that is not in it, as medpy's surface distances."""
+    """Pixels of a packed mask with a 4-neighbour that is outside of it, as medpy's distances."""
     return bits ^ (bits & bits << 1 & bits >> 1 & bits << stride & bits >> stride)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segcli.masks.bitmaps import positions
+from segcli.masks.bitmaps import holds, positions
 
 __all__ = ["CLEARANCE", "Counts", "count_distances"]
 
@@ -26,7 +26,7 @@ CLEARANCE = 6
 """Columns by which masks are moved, at most."""
 
 _SMALL, _WORTH = 1 << 15, 1 << 11
-_FIRST_ROWS, _ROWS_PER_TARGET = 4, 2
+_FEW_ROWS = 8
 
 
 def count_distances(
@@ -49,18 +49,21 @@ def count_distances(
     left = _count_near(counts, targets, kinds, stride, spacing)
     if not left:
         return
-    places = [positions(left & kind) for kind in kinds]
-    distances = _search(positions(targets), np.concatenate(places), stride, spacing)
+    places = positions(left)
+    distances = _search(positions(targets), places, stride, spacing)
     values, where = np.unique(distances, return_inverse=True)
-    kind = np.repeat(np.arange(len(kinds)), [len(own) for own in places])
-    found = np.bincount(where * len(kinds) + kind, minlength=len(values) * len(kinds))
+    where *= len(kinds)
+    for i, kind in enumerate(kinds[1:], start=1):
+        where[holds(kind, places)] += i
+    found = np.bincount(where, minlength=len(values) * len(kinds))
     for value, row in zip(values.tolist(), found.reshape(-1, len(kinds)).tolist(), strict=True):
         _add(counts, value, row)
 
 
 def _add(counts: Counts, distance: float, found: list[int]) -> None:
-    known = counts.get(distance)
-    counts[distance] = [a + b for a, b in zip(known, found, strict=True)] if known else found
+    if distance in counts:
+        found = [a + b for a, b in zip(counts[distance], found, strict=True)]
+    counts[distance] = found
 
 
 def _count_near(
@@ -121,14 +124,14 @@ def _search(targets: Places, sources: Places, stride: int, spacing: Spacing) -> 
     Few sources look through the rows around them; for many a tree of the targets is worth it.
     """
     distances = np.zeros(len(sources))
-    left, reach = np.arange(len(sources)), _FIRST_ROWS
-    while len(left) * (2 * reach + 1) < _ROWS_PER_TARGET * len(targets):
+    left, reach = np.arange(len(sources)), _FEW_ROWS
+    while (more := min(len(targets) // len(left), 4 * reach)) > reach:
+        reach = more
         found = _search_rows(targets, sources[left], reach, stride, spacing)
         distances[left] = found
         left = left[found > (reach + 1) * spacing[0]]
         if not len(left):
             return distances
-        reach *= 4
     distances[left] = _search_tree(targets, sources[left], stride, spacing)
     return distances
 

@@ -200,22 +200,30 @@ def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) 
     """Rasterise polygons as COCO does and take their union.
 
     Args:
-        polygons: each a flat list x0, y0, x1, y1, … in pixels; one of fewer than three points
-            covers nothing.
+        polygons: each a flat list x0, y0, x1, y1, … in pixels; beside others, one of fewer than
+            three points covers nothing.
         height: rows of the image.
         width: columns of the image.
 
     Raises:
-        MaskError: a polygon is no flat list of finite numbers, or has an odd number of them.
+        MaskError: a polygon is no flat list of finite numbers, or has an odd number of them; or
+            none has three points.
     """
     try:
-        usable = [[float(v) for v in polygon] for polygon in polygons if len(polygon) >= 6]
+        listed = [[float(v) for v in polygon] for polygon in polygons]
     except (TypeError, ValueError) as error:
         raise MaskError("a polygon is no flat list of numbers", why=str(error)) from error
-    if not all(len(p) % 2 == 0 and np.isfinite(p).all() for p in usable):
-        raise MaskError("a polygon has an odd number of coordinates, or one that is not finite")
+    for polygon in listed:
+        if len(polygon) % 2:
+            raise MaskError(f"a polygon has an odd number of coordinates, {len(polygon)}")
+        if not np.isfinite(polygon).all():
+            raise MaskError("a polygon has a coordinate that is not finite")
+    usable = [polygon for polygon in listed if len(polygon) >= 6]
     if not usable:
-        return encode(np.zeros((height, width), dtype=bool))
+        raise MaskError(
+            "no polygon has three points" if listed else "there is no polygon",
+            why="a box or a line alone covers no pixel; the object would be there without a mask",
+        )
     parts = [_coco.frPyObjects([polygon], height, width)[0] for polygon in usable]
     return RLE(height, width, _text(_coco.merge(parts)["counts"]))
 

@@ -87,10 +87,10 @@ class BoundarySums(Sums):
         """How many images DAVIS' rule for empty masks gives a full score."""
         if not self.images_empty:
             return []
-        said = f"{self.images_empty} images have foreground on neither side"
-        return [
-            f"{said}: davis_j and davis_f are 1 there, as in DAVIS; other scores leave them out"
-        ]
+        images = "1 image has" if self.images_empty == 1 else f"{self.images_empty} images have"
+        rule = "davis_j and davis_f are 1 there, as in DAVIS; IoU, Dice and boundary IoU leave"
+        which = "it" if self.images_empty == 1 else "them"
+        return [f"{images} foreground on neither side: {rule} {which} out"]
 
 
 def count_boundaries(pred: BoolMask, gt: BoolMask, boundary_ratio: float = 0.02) -> BoundarySums:
@@ -108,7 +108,7 @@ def count_boundaries(pred: BoolMask, gt: BoolMask, boundary_ratio: float = 0.02)
         raise ValueError(f"masks of shapes {pred.shape} and {gt.shape} cannot be compared")
     sums = BoundarySums(images=1)
     # Wide enough for the edges that lie beside a mask.
-    window = window_around(pred | gt, margin=1)
+    window = window_around(pred, gt, margin=1)
     if window is None:
         sums.images_empty = 1
         return sums

@@ -273,7 +273,8 @@ class CocoAp(Metric):
             "coco_area": "ground truth: as annotated, else pixels of the mask; predictions: pixels "
             "of the mask, never of the box; small < 32², large > 96² pixels",
             "coco_score": "score, else predicted IoU, else equal for all; ties: the earlier "
-            "image (COCO: by id; files: by name), then the earlier in its file",
+            "image (COCO: by id; files: by name), then (class-agnostic) the lower category, then "
+            "the earlier in its file",
         }
 
 
@@ -314,7 +315,10 @@ ByCategory = dict["int | None", list[dict[str, Any]]]
 
 
 def _grouped(pair: Pair, gt: Coded, pred: Coded) -> tuple[ByCategory, ByCategory]:
-    """Annotations and detections by category; pixels that do not count are a crowd in each."""
+    """Annotations and detections by category; pixels that do not count are a crowd in each.
+
+    As one class they come by category, as pycocotools takes them with `useCats = 0`.
+    """
     truths, guesses = _by_category(*gt), _by_category(*pred)
     if pair.gt.ignore is not None:
         void = segment_from_rle(pair.gt.ignore, iscrowd=True)
@@ -328,7 +332,8 @@ def _by_category(
     segments: Iterable[Segment], coded: Iterable[dict[str, Any]]
 ) -> dict[int | None, list[dict[str, Any]]]:
     groups: dict[int | None, list[dict[str, Any]]] = {}
-    for segment, annotation in zip(segments, coded, strict=True):
+    both = zip(segments, coded, strict=True)
+    for segment, annotation in sorted(both, key=lambda one: one[0].category or 0):
         groups.setdefault(EVERY_CLASS, []).append(annotation)
         if segment.category is not None:
             groups.setdefault(segment.category, []).append(annotation)

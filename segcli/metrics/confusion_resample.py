@@ -47,6 +47,8 @@ class ConfusionResampler(Resampler):
         means = self._means(classes, weights)
         names = self._zero.class_names or {}
         for i, number in enumerate(classes):
+            if number in self._zero.left_out:
+                continue
             columns = {f"{name}.{POOLED}": ratios[name][i] for name in RATIOS}
             columns |= {f"{name}.{MEAN_OF_IMAGES}": means[:, i, j] for j, name in enumerate(RATIOS)}
             result.classes[number, names.get(number)] = columns

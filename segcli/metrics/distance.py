@@ -196,7 +196,7 @@ def measure_distances(
     if pred.shape != gt.shape:
         raise ValueError(f"masks of shapes {pred.shape} and {gt.shape} cannot be compared")
     sums = DistanceSums(spacing, tolerances)
-    window = window_around(pred | gt)
+    window = window_around(pred, gt)
     if window is None:
         return sums
     farthest = math.hypot(gt.shape[0] * spacing[0], gt.shape[1] * spacing[1])

@@ -1,8 +1,7 @@
 """Which objects of two sides overlap, and by how many pixels, for one image.
 
 Two label maps are compared by their contingency table. Objects that overlap each other do not fit a
-label map: those of the ground truth are spread over several maps, and the runs of each prediction
-are laid over these.
+label map: their runs are laid over the runs of the other side, and masks are never made dense.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segcli.errors import PairError
-from segcli.masks.labels import label_map_from_segments, segments_from_label_map, segments_of
+from segcli.masks.labels import label_map_from_segments, segments_of
 from segcli.masks.rle import decode, merge, runs
 from segcli.metrics.base import BoolMask, Pair
 from segcli.metrics.contingency import contingency
@@ -27,10 +26,9 @@ __all__ = ["Intersections", "intersect", "painted"]
 Integers = npt.NDArray[np.int64]
 LabelValues = npt.NDArray[np.integer[Any]]
 Counted = tuple[LabelValues, int]
-Runs = tuple[Integers, Integers]
 
-_MASKS_AT_ONCE = 64
-_PIECES_AT_ONCE = 1 << 21
+_CODES_AT_ONCE = 1 << 21
+_PIECES_AT_ONCE = 1 << 19
 _FIRST = np.ones(1, bool)
 
 
@@ -62,6 +60,34 @@ class Intersections:
         return self.pred_areas[self.pred] + self.gt_areas[self.gt] - self.pixels
 
 
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """The runs of several objects in column-major order, ascending by start.
+
+    Attributes:
+        owner: (R,) index of each run's object.
+        starts: (R,) position of its first pixel (y + H * x).
+        stops: (R,) position behind its last.
+    """
+
+    owner: Integers
+    starts: Integers
+    stops: Integers
+
+    def ordered(self) -> _Spans:
+        return self._pick(np.argsort(self.starts, kind="stable"))
+
+    def between(self, first: int, behind: int) -> _Spans:
+        """The runs of some of the objects."""
+        return self._pick(np.flatnonzero((self.owner >= first) & (self.owner < behind)))
+
+    def areas(self, objects: int) -> Integers:
+        return np.bincount(self.owner, self.stops - self.starts, objects).astype(np.int64)
+
+    def _pick(self, which: npt.NDArray[np.intp]) -> _Spans:
+        return _Spans(self.owner[which], self.starts[which], self.stops[which])
+
+
 _KNOWN: WeakKeyDictionary[Pair, Intersections] = WeakKeyDictionary()
 
 
@@ -89,15 +115,17 @@ def _compare(pair: Pair) -> Intersections:
     pred = () if pred_map is not None else segments_of(pair.pred)
     gt_map = painted(gt, pair.gt) if gt_map is None else gt_map
     pred_map = painted(pred, pair.pred) if pred_map is None else pred_map
-    # Painted objects without a pixel are objects all the same.
-    truths = len(gt) if gt_map is None else max(len(gt), int(gt_map.max(initial=0)))
-    if gt_map is None or pred_map is None:
-        layers = iter([gt_map]) if gt_map is not None else _layers(gt, pair.gt)
-        if pair.pred.labels is not None:
-            pred = segments_from_label_map(pair.pred.labels.values)
-        return _compare_to_layers(pred, (layers, truths), pair.counted, forgiven)
-    guesses = max(len(pred), int(pred_map.max(initial=0)))
-    return _compare_maps((pred_map, guesses), (gt_map, truths), pair.counted, forgiven)
+    guesses, truths = _count(pred, pred_map), _count(gt, gt_map)
+    if gt_map is not None and pred_map is not None:
+        return _compare_maps((pred_map, guesses), (gt_map, truths), pair.counted, forgiven)
+    spans = _spans_of(pred) if pred_map is None else _map_spans(pred_map)
+    truth_spans = _spans_of(gt) if gt_map is None else _map_spans(gt_map)
+    return _compare_spans((spans, guesses), (truth_spans, truths), pair.counted, forgiven)
+
+
+def _count(listed: Sequence[Segment], values: LabelValues | None) -> int:
+    """Objects of a side: painted ones without a pixel are objects all the same."""
+    return len(listed) if values is None else max(len(listed), int(values.max(initial=0)))
 
 
 def _own_map(side: Segmentation) -> LabelValues | None:
@@ -182,87 +210,111 @@ def _sums(index: Integers, pixels: Integers, size: int) -> Integers:
     return totals[1:]
 
 
-def _layers(segments: Sequence[Segment], side: Segmentation) -> Iterator[LabelValues]:
-    """Segments that overlap, on as many maps as it takes: each once, as its index + 1."""
-    height, width = side.image.height, side.image.width
-    waiting = [(index + 1, *runs(segment.mask)) for index, segment in enumerate(segments)]
-    while waiting:
-        layer = np.zeros(height * width, np.uint32)
-        over = []
-        for value, starts, stops in waiting:
-            lengths = stops - starts
-            inside = np.arange(lengths.sum()) + np.repeat(stops - np.cumsum(lengths), lengths)
-            if layer[inside].any():
-                over.append((value, starts, stops))
-            else:
-                layer[inside] = value
-        yield layer.reshape(width, height).T
-        waiting = over
+def _spans_of(segments: Sequence[Segment]) -> _Spans:
+    found = [runs(segment.mask) for segment in segments]
+    owner = np.repeat(np.arange(len(found)), [len(starts) for starts, _ in found])
+    none = np.zeros(0, np.int64)
+    starts, stops = (np.concatenate([none, *(pair[i] for pair in found)]) for i in (0, 1))
+    return _Spans(owner, starts, stops).ordered()
 
 
-def _compare_to_layers(
-    preds: Sequence[Segment],
-    gt: tuple[Iterator[LabelValues], int],
+def _map_spans(values: LabelValues | BoolMask) -> _Spans:
+    """The runs of a map's values from 1, which belong to the objects from 0."""
+    flat = values.T.ravel()
+    starts = np.flatnonzero(np.concatenate((_FIRST[: flat.size], flat[1:] != flat[:-1])))
+    stops, owner = np.append(starts[1:], flat.size), flat[starts].astype(np.int64) - 1
+    inside = owner >= 0
+    return _Spans(owner[inside], starts[inside], stops[inside])
+
+
+def _compare_spans(
+    pred: tuple[_Spans, int],
+    gt: tuple[_Spans, int],
     counted: BoolMask | None,
     forgiven: BoolMask | None,
 ) -> Intersections:
-    layers, gts = gt
-    spans = [runs(segment.mask) for segment in preds]
-    full = np.array([(stops - starts).sum() for starts, stops in spans], np.int64)
-    lost, void = np.zeros((2, len(preds)), np.int64)
+    (spans, preds), (truths, gts) = pred, gt
+    full, lost, void = spans.areas(preds), np.zeros(preds, np.int64), np.zeros(preds, np.int64)
     if forgiven is not None:
-        lost = _inside(spans, forgiven)
+        lost = _inside(spans, preds, forgiven)
     if counted is not None:
-        void = _inside(spans, ~counted)
-    gt_areas = np.zeros(gts, np.int64)
-    found = [np.zeros((3, 0), np.int64)]
-    for layer in layers:
-        values = layer if counted is None else np.where(counted, layer, 0)
-        gt_areas += np.bincount(values.ravel(), minlength=gts + 1)[1:]
-        met = _met(spans, values, gts + 1)
-        found.append(met[:, met[1] > 0])
-    pred, truth, pixels = np.concatenate(found, axis=1)
+        void = _inside(spans, preds, ~counted)
+        truths = _cut(truths, _map_spans(counted))
+    pred_index, gt_index, pixels = _met(spans, preds, truths, gts)
     return Intersections(
         pred_areas=full - void,
-        gt_areas=gt_areas,
+        gt_areas=truths.areas(gts),
         pred_forgiven=lost,
         pred_full_areas=full,
-        pred=pred,
-        gt=truth - 1,
+        pred=pred_index,
+        gt=gt_index,
         pixels=pixels,
     )
 
 
-def _inside(spans: Sequence[Runs], region: BoolMask) -> Integers:
-    index, inside, pixels = _met(spans, region, 2)
-    return _sums(index + 1, pixels * inside, len(spans))
+def _inside(spans: _Spans, objects: int, region: BoolMask) -> Integers:
+    index, _, pixels = _met(spans, objects, _map_spans(region), 1)
+    return _sums(index + 1, pixels, objects)
 
 
-def _met(spans: Sequence[Runs], values: LabelValues | BoolMask, width: int) -> Integers:
-    """Which values (below `width`) of a map each mask meets, and in how many pixels.
+def _cut(spans: _Spans, region: _Spans) -> _Spans:
+    """What of each run lies in a region."""
+    found = [np.zeros((3, 0), np.int64)]
+    for one, other in _crossings(spans, region):
+        starts = np.maximum(spans.starts[one], region.starts[other])
+        stops = np.minimum(spans.stops[one], region.stops[other])
+        found.append(np.stack((spans.owner[one], starts, stops)))
+    return _Spans(*np.concatenate(found, axis=1)).ordered()
 
-    Masks are not decoded: their runs are cut where the map's value changes.
+
+def _met(preds: _Spans, pred_count: int, gts: _Spans, gt_count: int) -> Integers:
+    """Which objects of two sides meet, and in how many pixels.
 
     Returns:
-        (3, N): index of the mask, value, pixels.
+        (3, N): index of the predicted object, of the true one, pixels; by prediction, then truth.
     """
-    flat = values.T.ravel()
-    begins = np.flatnonzero(np.concatenate((_FIRST[: flat.size], flat[1:] != flat[:-1])))
-    ends, labels = np.append(begins[1:], flat.size), flat[begins]
     found = [np.zeros((3, 0), np.int64)]
-    longest = max((len(starts) for starts, _ in spans), default=0)
-    at_once = max(1, min(_MASKS_AT_ONCE, _PIECES_AT_ONCE // (longest + len(begins))))
-    for index in range(0, len(spans), at_once):
-        some = spans[index : index + at_once]
-        starts, stops = (np.concatenate([span[i] for span in some]) for i in (0, 1))
-        owner = np.repeat(np.arange(len(some)), [len(span[0]) for span in some])
-        first = np.searchsorted(ends, starts, "right")
-        pieces = np.searchsorted(begins, stops, "left") - first
-        place = np.arange(pieces.sum()) + np.repeat(first - np.cumsum(pieces) + pieces, pieces)
-        lengths = np.minimum(np.repeat(stops, pieces), ends[place])
-        lengths -= np.maximum(np.repeat(starts, pieces), begins[place])
-        codes = np.repeat(owner, pieces) * width + labels[place]
-        pixels = np.bincount(codes, lengths, minlength=1)
-        met = np.flatnonzero(pixels)
-        found.append(np.stack((index + met // width, met % width, pixels[met].astype(np.int64))))
+    at_once = max(1, _CODES_AT_ONCE // max(1, gt_count))
+    for first in range(0, pred_count, at_once):
+        some = preds if at_once >= pred_count else preds.between(first, first + at_once)
+        totals = np.zeros(min(at_once, pred_count - first) * gt_count)
+        for one, other in _crossings(some, gts):
+            lengths = np.minimum(some.stops[one], gts.stops[other])
+            lengths -= np.maximum(some.starts[one], gts.starts[other])
+            codes = (some.owner[one] - first) * gt_count + gts.owner[other]
+            totals += np.bincount(codes, lengths, minlength=len(totals))
+        met = np.flatnonzero(totals)
+        pixels = totals[met].astype(np.int64)
+        found.append(np.stack((first + met // max(1, gt_count), met % max(1, gt_count), pixels)))
     return np.concatenate(found, axis=1)
+
+
+def _crossings(one: _Spans, other: _Spans) -> Iterator[tuple[Integers, Integers]]:
+    """Pairs of runs, one of each side, that have pixels in common; each pair once.
+
+    Of two such runs either the second starts within the first, or the first within the second
+    behind its start: both are neighbours in the order of starts, even where runs of one side
+    overlap each other.
+    """
+    low = np.searchsorted(other.starts, one.starts, "left")
+    high = np.searchsorted(other.starts, one.stops, "left")
+    yield from _ranges(low, high)
+    low = np.searchsorted(one.starts, other.starts, "right")
+    high = np.searchsorted(one.starts, other.stops, "left")
+    for second, first in _ranges(low, high):
+        yield first, second
+
+
+def _ranges(low: Integers, high: Integers) -> Iterator[tuple[Integers, Integers]]:
+    """Each index with each number of its half-open range, not too many at once."""
+    counts = np.maximum(high - low, 0)
+    totals = np.cumsum(counts)
+    begin = 0
+    while begin < len(counts):
+        done = int(totals[begin - 1]) if begin else 0
+        end = max(begin + 1, int(np.searchsorted(totals, done + _PIECES_AT_ONCE, "right")))
+        some = counts[begin:end]
+        index = np.repeat(np.arange(begin, end), some)
+        shift = low[begin:end] - (totals[begin:end] - some - done)
+        yield index, np.arange(len(index)) + np.repeat(shift, some)
+        begin = end

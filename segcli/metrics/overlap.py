@@ -132,9 +132,10 @@ class Overlap(Metric):
         """What is foreground, and the empty cases."""
         return {
             "foreground": "all objects and non-zero values as one mask against the rest",
-            "empty_masks": "both masks of an image empty: undefined, left out of the mean "
-            "of images; one empty: IoU and Dice 0; "
-            "nothing predicted where there is something: precision 0 (not 0/0)",
+            "empty_masks": "both masks of an image empty: IoU, Dice, precision and recall "
+            "undefined, left out of the mean of images; one empty: IoU and Dice 0; nothing "
+            "predicted where there is something: precision 0 (not 0/0); something predicted where "
+            "there is nothing: precision 0, recall undefined",
         }
 
 

@@ -20,7 +20,7 @@ from segcli.metrics.base import Metric, Row, Sums
 from segcli.metrics.exact import Weights, exact_sums
 from segcli.metrics.numbers import Number, Path, numbers, put, understood
 
-__all__ = ["Additive", "ClassKey", "Resampled", "Resampler", "Summing", "gather"]
+__all__ = ["Additive", "ClassKey", "Resampled", "Resampler", "Summing", "chained", "gather"]
 
 Floats = npt.NDArray[np.float64]
 ClassKey = tuple[Any, Any]
@@ -40,6 +40,26 @@ class Resampled:
 
     scores: dict[str, Floats] = field(default_factory=dict)
     classes: dict[ClassKey, dict[str, Floats]] = field(default_factory=dict)
+
+
+def chained(parts: Iterable[Resampled]) -> Resampled:
+    """The scores of some draws and of further ones, in that order; NaN where a part has none."""
+    result, count = Resampled(), 0
+    for part in parts:
+        tables = [part.scores, *part.classes.values()]
+        size = max((len(values) for table in tables for values in table.values()), default=0)
+        _chain(result.scores, part.scores, count, size)
+        for key in {**result.classes, **part.classes}:
+            known = result.classes.setdefault(key, {})
+            _chain(known, part.classes.get(key, {}), count, size)
+        count += size
+    return result
+
+
+def _chain(known: dict[str, Floats], new: dict[str, Floats], count: int, size: int) -> None:
+    for name in {**known, **new}:
+        before = known.get(name, np.full(count, math.nan))
+        known[name] = np.concatenate([before, new.get(name, np.full(size, math.nan))])
 
 
 class Resampler(ABC):

@@ -37,7 +37,15 @@ from segcli.metrics.confusion import (
 )
 from segcli.records import Segmentation
 
-__all__ = ["NO_CLASS", "ConfusionSums", "Semantic", "check_listed", "class_map"]
+__all__ = [
+    "NO_CLASS",
+    "ConfusionSums",
+    "Semantic",
+    "check_listed",
+    "check_void",
+    "class_map",
+    "predicted_background",
+]
 
 NO_CLASS = -(2**31)
 """The value of predicted pixels that are of no class: wrong wherever something counts."""
@@ -112,32 +120,37 @@ class ConfusionSums(Sums):
         return semantic_scores(self.matrix, self._averaged)
 
     @property
-    def _left_out(self) -> frozenset[int]:
+    def left_out(self) -> frozenset[int]:
+        """Class ids that are in no mean and no table."""
         return self.ignored | {NO_CLASS}
 
     @property
     def _averaged(self) -> npt.NDArray[np.bool_]:
-        return np.array([c not in self._left_out for c in self.classes], bool)
+        return np.array([c not in self.left_out for c in self.classes], bool)
 
     def counts(self) -> dict[str, int]:
-        """Classes that occur, and of those listed how many do not."""
+        """Classes that occur, of those listed how many do not, and pixels predicted to no avail."""
         averaged = self._averaged
         occurs = averaged & (self.matrix.sum(axis=0) + self.matrix.sum(axis=1) > 0)
         present = int(np.count_nonzero(occurs))
         listed = present if self.class_names is None else len({*self.class_names} - self.ignored)
         only_predicted = averaged & (self.matrix.sum(axis=1) == 0) & (self.matrix.sum(axis=0) > 0)
-        return {
+        counts = {
             "classes": present,
             "classes_absent": listed - present,
             "classes_only_predicted": int(np.count_nonzero(only_predicted)),
         }
+        if self.ignored:
+            idle = np.isin(np.array(self.classes, np.int64), sorted(self.ignored))
+            counts["pixels_predicted_as_ignored_classes"] = int(self.matrix[:, idle].sum())
+        return counts
 
     def tables(self) -> dict[str, list[Row]]:
         """One row a class, absent ones of the list included."""
         scores = per_class(self.matrix)
         index = {number: i for i, number in enumerate(self.classes)}
         rows: list[Row] = []
-        for number in sorted({*self.classes, *(self.class_names or ())} - self._left_out):
+        for number in sorted({*self.classes, *(self.class_names or ())} - self.left_out):
             i = index.get(number)
             row: Row = {"class": number, "name": (self.class_names or {}).get(number)}
             means = self.of_images.get(number, {})
@@ -152,7 +165,8 @@ class ConfusionSums(Sums):
     def notes(self) -> list[str]:
         """Classes that were predicted and never occur in the ground truth."""
         truth, predicted = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
-        stray = [str(c) for i, c in enumerate(self.classes) if predicted[i] and not truth[i]]
+        only = self._averaged & (predicted > 0) & (truth == 0)
+        stray = [str(c) for c, alone in zip(self.classes, only, strict=True) if alone]
         if not stray or self.class_names is not None:
             return []
         some = ", ".join(stray[:10])
@@ -160,8 +174,18 @@ class ConfusionSums(Sums):
         return [f"{said}; give --class-names to make a stray value an error"]
 
 
-def class_map(segmentation: Segmentation) -> npt.NDArray[np.integer]:
-    """The (H, W) class map of a segmentation; segments are painted, worst score first, onto 0.
+def predicted_background(options: MetricOptions) -> int:
+    """The class of pixels where no object was predicted: 0, or none where 0 is no class."""
+    unlisted = options.class_names is not None and 0 not in options.class_names
+    return NO_CLASS if unlisted or options.ignore_index == 0 else 0
+
+
+def class_map(segmentation: Segmentation, background: int = 0) -> npt.NDArray[np.integer]:
+    """The (H, W) class map of a segmentation; segments are painted, worst score first.
+
+    Args:
+        segmentation: a class map, or segments with categories.
+        background: the class of pixels that no segment covers.
 
     Raises:
         PairError: it has neither a class map nor a category for each segment, or a segment has
@@ -170,7 +194,7 @@ def class_map(segmentation: Segmentation) -> npt.NDArray[np.integer]:
     if segmentation.labels is not None and segmentation.labels.kind != "instance":
         return segmentation.labels.values
     image = segmentation.image
-    painted = np.zeros((image.height, image.width), np.int64)
+    painted = np.full((image.height, image.width), background, np.int64)
     ranked = sorted(segmentation.segments, key=lambda s: -math.inf if s.score is None else s.score)
     if any(s.category is None for s in ranked) or (segmentation.labels and not ranked):
         raise PairError(
@@ -199,6 +223,7 @@ class Semantic(Metric):
         self._names = options.class_names
         self._ignore = options.ignore_index
         self._ignored = options.ignored
+        self._background = predicted_background(options)
 
     def zero(self) -> Sums:
         """No pixels."""
@@ -207,18 +232,26 @@ class Semantic(Metric):
     def measure(self, pair: Pair) -> Sums:
         """Pixels of one image, refused when a value is outside the class list."""
         try:
-            classes, matrix = confusion(class_map(pair.pred), class_map(pair.gt), pair.counted)
+            pred, gt = class_map(pair.pred, self._background), class_map(pair.gt)
+            classes, matrix = confusion(pred, gt, pair.counted)
         except ValueError as error:
             raise PairError(
                 f"{pair.key}: cannot be scored as classes: {error}",
                 why="each value of a class map is a class",
                 fix="--kind instance, if the values are object ids",
             ) from error
-        if self._names is not None:
-            _check_sides(pair, classes, matrix, self._names)
-        elif self._ignore is not None and self._ignore in classes:
-            _check_sides(pair, classes, matrix, set(classes) - {self._ignore})
+        self._check_sides(pair, classes, matrix)
         return ConfusionSums.of_image(classes, matrix, self._names, self._ignored)
+
+    def _check_sides(self, pair: Pair, classes: Sequence[int], matrix: Matrix) -> None:
+        for side, axis, where in (("ground truth", 1, pair.gt), ("prediction", 0, pair.pred)):
+            pixels = matrix.sum(axis=axis)
+            present = [c for c, n in zip(classes, pixels, strict=True) if n]
+            holder = f"{where.image.source or where.image.key}: the {side} holds"
+            if self._names is not None:
+                check_listed(holder, present, self._names)
+            else:
+                check_void(holder, present, self._ignore)
 
     def conventions(self) -> dict[str, str]:
         """Which classes are averaged."""
@@ -231,15 +264,6 @@ class Semantic(Metric):
             "mrecall": "mean recall over classes, which mmsegmentation calls mAcc",
             "fwiou": "IoU of each class weighed by its share of the ground truth's pixels",
         }
-
-
-def _check_sides(
-    pair: Pair, classes: Sequence[int], matrix: Matrix, listed: Collection[int]
-) -> None:
-    for side, axis, where in (("ground truth", 1, pair.gt), ("prediction", 0, pair.pred)):
-        pixels = matrix.sum(axis=axis)
-        present = [c for c, n in zip(classes, pixels, strict=True) if n]
-        check_listed(f"{where.image.source or where.image.key}: the {side} holds", present, listed)
 
 
 def check_listed(holder: str, present: Iterable[int], listed: Collection[int]) -> None:
@@ -259,4 +283,23 @@ def check_listed(holder: str, present: Iterable[int], listed: Collection[int]) -
             f"{holder} values outside the class list: {', '.join(map(str, stray[:10]))}",
             why="a pixel of an unknown class can be neither right nor wrong",
             fix="add them to --class-names, or leave one out with --ignore-index",
+        )
+
+
+def check_void(holder: str, present: Collection[int], ignore: int | None) -> None:
+    """Refuse the ignore index where pixels count.
+
+    Args:
+        holder: who holds the values, as the error's first words.
+        present: values that occur where pixels count.
+        ignore: the ignore index, or None.
+
+    Raises:
+        PairError: it occurs.
+    """
+    if ignore in present:
+        raise PairError(
+            f"{holder} the ignore index {ignore} where pixels count",
+            why="what does not count is the ground truth's to say",
+            fix="--class-names with that class listed as ignored: wrong where it is predicted",
         )

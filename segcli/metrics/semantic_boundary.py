@@ -28,7 +28,13 @@ from segcli.metrics.base import (
     Sums,
     ratio,
 )
-from segcli.metrics.semantic import NO_CLASS, check_listed, class_map
+from segcli.metrics.semantic import (
+    NO_CLASS,
+    check_listed,
+    check_void,
+    class_map,
+    predicted_background,
+)
 
 __all__ = ["SemanticBoundary", "SemanticBoundarySums", "count_class_boundaries"]
 
@@ -160,6 +166,7 @@ class SemanticBoundary(Metric):
         self._ignore = options.ignore_index
         self._ignored = options.ignored | {NO_CLASS}
         self._ratio = options.boundary_ratio
+        self._background = predicted_background(options)
 
     def zero(self) -> Sums:
         """No pixels."""
@@ -167,7 +174,7 @@ class SemanticBoundary(Metric):
 
     def measure(self, pair: Pair) -> Sums:
         """Boundary pixels of one image, refused when a value is outside the class list."""
-        pred, gt = class_map(pair.pred), class_map(pair.gt)
+        pred, gt = class_map(pair.pred, self._background), class_map(pair.gt)
         classes = count_class_boundaries(pred, gt, pair.counted, self._ratio)
         self._check_listed(pair, classes)
         return SemanticBoundarySums(classes, self._names, self._ignored)
@@ -176,8 +183,8 @@ class SemanticBoundary(Metric):
         # A class that occurs has a boundary, so none goes unseen.
         if self._names is not None:
             check_listed(f"{pair.key}: holds", classes, self._names)
-        elif self._ignore in classes:
-            check_listed(f"{pair.key}: holds", classes, {*classes} - {self._ignore})
+        else:
+            check_void(f"{pair.key}: holds", classes, self._ignore)
 
     def conventions(self) -> dict[str, str]:
         """What a boundary is, and which classes are averaged."""

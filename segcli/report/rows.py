@@ -19,22 +19,28 @@ _PLACE = ("status", "name", "pred", "gt")
 def scores_csv(evaluation: Evaluation) -> str:
     """All scores as CSV: metric, class, threshold, value; an undefined value is empty.
 
-    Rows of the data set come first, then one for each score of each class and each threshold.
+    Rows of the data set come first, then one for each score of each class and each threshold. Where
+    intervals were asked for, those of the data set have their ends in two more columns, low and
+    high.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["metric", "class", "threshold", "value"])
+    ends = ["low", "high"] if evaluation.intervals else []
+    writer.writerow(["metric", "class", "threshold", "value", *ends])
     for name, value in evaluation.metrics.items():
-        writer.writerow([name, "", "", plain(value)])
+        interval = evaluation.intervals.get(name)
+        found = [plain(getattr(interval, end)) if interval else None for end in ends]
+        writer.writerow([name, "", "", plain(value), *found])
+    blank = [None] * len(ends)
     for row in evaluation.tables.get("per_class", []):
         label = row["class"] if row.get("name") is None else row["name"]
         for name, value in row.items():
             if name not in {"class", "name"}:
-                writer.writerow([name, label, "", _cell(value)])
+                writer.writerow([name, label, "", _cell(value), *blank])
     for row in evaluation.tables.get("per_threshold", []):
         for name, value in row.items():
             if name != "threshold":
-                writer.writerow([name, "", f"{row['threshold']:.2f}", _cell(value)])
+                writer.writerow([name, "", f"{row['threshold']:.2f}", _cell(value), *blank])
     return text.getvalue()
 
 

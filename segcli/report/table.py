@@ -13,10 +13,17 @@ from rich.text import Text
 
 from segcli.evaluate.result import HEADLINES, Evaluation, ImageRow, Interval
 from segcli.metrics import Protocol
-from segcli.report.layout import UNDEFINED, frame, number, print_parts
+from segcli.metrics.base import MEAN_OF_IMAGES
+from segcli.report.layout import UNDEFINED, Column, Grid, frame, number, print_parts
 
 __all__ = ["ScoreRow", "print_evaluation", "score_rows", "worst_images"]
 
+_ABOUT = frozenset({"class", "name", "isthing", "threshold"})
+_INTERVAL = "95 % interval"
+_SIZES = {
+    "error": "a prediction of another size is an error",
+    "nearest": "predictions of another size are resized to the nearest pixel",
+}
 _COLUMNS = {"gt_pixels": "gt pixels", "pred_pixels": "pred pixels", "matched_iou": "matched IoU"}
 
 
@@ -98,52 +105,52 @@ def _header(evaluation: Evaluation) -> Text:
     pairs = f"{pairing['pairs']} pairs by {pairing['rule']}, {unmatched} unmatched"
     pairs += f", {empty} taken as empty" if empty else ""
     why = f"protocol {evaluation.protocol}: {params['protocol_why']}"
-    pixels = f"pixels: {void}; sizes differ: {params['sizes']['mismatch']}"
+    pixels = f"pixels: {void}; {_SIZES[params['sizes']['mismatch']]}"
     pooled = "pooled = summed over the data set, then one ratio"
     mean = f"(mean) of images = one ratio an image, undefined ({UNDEFINED}) ones left out"
     lines = [f"{scored}; {pairs}", f"{why}; {pixels}", f"{pooled}; {mean}"]
+    if bootstrap := params.get("bootstrap"):
+        drawn = f"{bootstrap['resamples']} resamples, seed {bootstrap['seed']}"
+        lines.append(f"{_INTERVAL}: percentile bootstrap over images, {drawn}")
     lines += evaluation.headlines
     return Text("\n".join(lines), style="dim")
 
 
-def _scores(evaluation: Evaluation) -> Table:
-    intervals = evaluation.intervals
-    table = frame()
-    beside = ("95 % interval",) if intervals else ()
-    for column in ("metric", "pooled", *beside, "mean of images", *beside):
-        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
-    family = ""
-    for row in score_rows(evaluation.metrics):
-        if family != (family := row.name.rpartition(".")[0]):
-            table.add_section()
-        cells = [row.name]
-        alone = row.mean_of_images is None
-        names = (row.name, "") if alone else (f"{row.name}.pooled", f"{row.name}.mean_of_images")
-        for name, value in zip(names, (row.pooled, row.mean_of_images), strict=True):
-            cells.append("" if value is None else number(value))
-            if intervals:
-                cells.append(_ends(intervals.get(name)))
-        table.add_row(*cells)
-    return table
+def _scores(evaluation: Evaluation) -> Grid:
+    rows, intervals = score_rows(evaluation.metrics), evaluation.intervals
+    means = ["" if row.mean_of_images is None else number(row.mean_of_images) for row in rows]
+    pooled = Column("pooled", [number(row.pooled) for row in rows])
+    groups = [[pooled], [Column("mean of images", means)]]
+    if intervals:
+        alone = [row.name if row.mean_of_images is None else f"{row.name}.pooled" for row in rows]
+        names = alone, [f"{row.name}.mean_of_images" for row in rows]
+        for group, scope in zip(groups, names, strict=True):
+            group.append(Column(_INTERVAL, [_ends(intervals.get(name)) for name in scope]))
+    return Grid(None, [Column("metric", [row.name for row in rows], text=True)], groups)
 
 
 def _ends(interval: Interval | None) -> str:
     return "" if interval is None else f"{number(interval.low)} to {number(interval.high)}"
 
 
-def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Grid:
     present = [row for row in rows if not _absent(row)]
     if present and len(present) < len(rows):
         title += f" ({len(rows) - len(present)} absent from both sides not shown)"
         rows = present
-    columns = [c for c in rows[0] if any(row[c] is not None for row in rows)]
-    table = frame(title)
-    for column in columns:
-        text = isinstance(rows[0][column], str)
-        table.add_column(_label(column), justify="left" if text else "right", no_wrap=True)
-    for row in rows:
-        table.add_row(*(_cell(row[column], column) for column in columns))
-    return table
+    first, groups = [], []
+    for name in rows[0]:
+        if all(row[name] is None for row in rows):
+            continue
+        text = any(isinstance(row[name], str) for row in rows)
+        column = Column(_label(name), [_cell(row[name], name) for row in rows], text)
+        if name in _ABOUT:
+            first.append(column)
+        elif groups and name.endswith(f".{MEAN_OF_IMAGES}"):
+            groups[-1].append(column)
+        else:
+            groups.append([column])
+    return Grid(title, first, groups)
 
 
 def _absent(row: Mapping[str, Any]) -> bool:

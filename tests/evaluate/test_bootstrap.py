@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from segcli.evaluate.bootstrap import Sample, draw, interval_of, intervals
+from segcli.evaluate import bootstrap
+from segcli.evaluate.bootstrap import Sample, draws, interval_of, intervals
 from segcli.evaluate.result import ImageRow
 from segcli.metrics.base import MetricOptions
 from segcli.metrics.matching import Matching
@@ -28,13 +29,29 @@ def random_images(count: int, seed: int = 0) -> list[OverlapSums]:
     return [OverlapSums(*random.integers(1, 100, 4).tolist()) for _ in range(count)]
 
 
+def drawn(images: int, resamples: int, seed: int) -> np.ndarray:
+    return np.concatenate(list(draws(images, resamples, seed)))
+
+
 def test_draws_are_of_all_images_and_seeded():
     """Each draw takes as many images as there are; the seed decides which."""
-    weights = draw(7, 50, 3)
+    weights = drawn(7, 50, 3)
     assert weights.shape == (50, 7)
     assert set(weights.sum(axis=1).tolist()) == {7}
-    np.testing.assert_array_equal(weights, draw(7, 50, 3))
-    assert not np.array_equal(weights, draw(7, 50, 4))
+    np.testing.assert_array_equal(weights, drawn(7, 50, 3))
+    assert not np.array_equal(weights, drawn(7, 50, 4))
+
+
+@pytest.mark.parametrize("cells", [1, 40, 10**6])
+def test_many_resamples_are_drawn_in_parts(cells, monkeypatch):
+    """However many fit in memory at once, the draws and the intervals are the same."""
+    monkeypatch.setattr(bootstrap, "_CELLS_AT_ONCE", cells)
+    random = np.random.default_rng(3)
+    np.testing.assert_array_equal(drawn(7, 50, 3), random.multinomial(7, [1 / 7] * 7, size=50))
+    assert max(len(some) for some in draws(7, 50, 3)) == min(50, max(1, cells // 7))
+    found = intervals(sample_of(random_images(7)), resamples=50, seed=3)
+    monkeypatch.undo()
+    assert found == intervals(sample_of(random_images(7)), resamples=50, seed=3)
 
 
 def test_intervals_agree_with_scipy():

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from segcli.evaluate import EvalSettings, evaluate
+from segcli.evaluate.check import check
 from segcli.evaluate.traps import about_ignored, inverted, numbers, plural, shifted
+from segcli.formats.classes import read_class_list
 from segcli.masks.rle import encode
 
 
@@ -55,6 +57,23 @@ def test_class_ids_off_by_one_are_doubted(memory):
     assert "ids" not in said(np.zeros_like(gt), gt, memory, "semantic")
     fixed = said(disc(), gt, memory, "semantic", protocol="semantic", reduce_zero_label=True)
     assert "ids" not in fixed
+
+
+def test_ids_of_another_list_are_doubted(memory):
+    """Train ids scored against Cityscapes' ids: most are classes that do not count."""
+    classes = read_class_list("cityscapes")
+    ids = sorted(classes.names.keys() - classes.ignored)
+    gt = np.array(ids[:4], np.uint8)[disc()]
+    settings = EvalSettings(protocol="semantic", classes=classes)
+    for pred, doubted in ((disc(), True), (gt, False), (np.where(gt == ids[1], 4, gt), False)):
+        sides = (
+            memory("semantic", {"a.png": pred.astype(np.uint8)}),
+            memory("semantic", {"a.png": gt}),
+        )
+        warnings = evaluate(*sides, settings).warnings
+        assert any("cityscapes-trainids" in line for line in warnings) == doubted
+        found = [finding.code for finding in check(*sides, settings).findings]
+        assert ("ignored-predicted" in found) == doubted
 
 
 def test_a_smaller_protocol_is_doubted_unless_asked_for(memory):

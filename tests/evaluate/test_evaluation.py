@@ -146,6 +146,31 @@ def test_unmatched_files_are_never_silent(memory, policy):
     assert bool(found.warnings) == bool(left_out)
 
 
+@pytest.mark.parametrize("ignore", [None, 0, 255])
+@pytest.mark.parametrize("metrics", [("classes",), ("classes", "boundary")])
+def test_a_missing_class_map_is_right_nowhere(memory, ignore, metrics):
+    """Not even where 0 is a class: without the file recall falls by its share, no class is new."""
+    lowest = int(ignore == 0)
+    one, two = (np.array([row], np.uint8) + lowest for row in ([0, 1, 1, 2], [1, 0, 2, 1]))
+    settings = EvalSettings(missing="empty", ignore_index=ignore, families=metrics)
+    gt = memory("semantic", {"a": one, "b": two})
+    found = evaluate(memory("semantic", {"a": one}), gt, settings)
+    assert found.complete
+    assert found.metrics["pixel_accuracy.pooled"] == 0.5
+    assert found.metrics["pixel_accuracy.mean_of_images"] == 0.5
+    assert {row["class"] for row in found.tables["per_class"]} == {lowest + i for i in range(3)}
+    assert not any("IoU 0" in note for note in found.notes)
+
+
+def test_a_missing_class_map_has_no_foreground(memory):
+    """Scored as binary, a class map that is not there predicts nothing."""
+    maps = {"a": np.array([[0, 1, 2]], np.uint8), "b": np.array([[0, 1, 1]], np.uint8)}
+    settings = EvalSettings(protocol="binary", missing="empty")
+    found = evaluate(memory("semantic", {"a": maps["a"]}), memory("semantic", maps), settings)
+    assert found.counts["tp"] == found.counts["fn"] == 2
+    assert found.counts["fp"] == 0
+
+
 def test_no_pair_at_all_is_an_error(memory):
     """Two sides without a common name are refused, with samples of both."""
     one = np.ones((2, 2), np.uint8)

@@ -162,10 +162,19 @@ def test_a_mask_of_another_size_names_both_sizes():
         from_coco(small, 6, 8)
 
 
-def test_polygons_without_area_cover_nothing():
-    """No polygon, or one of two points, is an empty mask, as in COCO's own files."""
-    assert not decode(from_polygons([], 3, 4)).any()
-    assert not decode(from_polygons([[0, 0, 3, 3]], 3, 4)).any()
+@pytest.mark.parametrize("polygons", [[], [[]], [[0, 0, 3, 3]], [[1, 2, 3]]])
+def test_an_object_without_a_polygon_of_three_points_is_refused(polygons):
+    """It would be scored as an object without a pixel; pycocotools raises as well."""
+    with pytest.raises(MaskError, match="polygon"):
+        from_polygons(polygons, 3, 4)
+
+
+@pytest.mark.parametrize("sliver", [[1, 2, 12, 13], [12, 13]])
+def test_beside_others_a_polygon_without_area_covers_nothing(sliver):
+    """Tracing tools leave points and lines beside an object's polygons; as in pycocotools."""
+    whole = [0, 0, 9, 0, 9, 9, 0, 9]
+    expected = oracle.merge(oracle.frPyObjects([whole, sliver], 20, 20))
+    assert from_polygons([whole, sliver], 20, 20).counts == expected["counts"].decode()
 
 
 def test_encoding_needs_two_axes():

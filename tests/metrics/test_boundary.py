@@ -148,7 +148,7 @@ def test_both_empty_is_undefined_or_davis_own_rule():
     scores = sums.compute()
     assert math.isnan(scores.pop("boundary_iou"))
     assert set(scores.values()) == {1.0}
-    assert "1 images have foreground on neither side" in sums.notes()[0]
+    assert "1 image has foreground on neither side" in sums.notes()[0]
     assert not count_boundaries(DOT, DOT).notes()
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from segcli.masks.rle import encode, segment_from_mask
+from segcli.metrics import intersections
 from segcli.metrics.base import Pair
 from segcli.metrics.intersections import Intersections, intersect
 from segcli.records import ImageRef, LabelMap, Segmentation
@@ -99,3 +103,16 @@ def test_several_metrics_share_one_comparison():
     pair = Pair("a", 0, side, side)
     assert intersect(pair) is intersect(pair)
     assert intersect(Pair("a", 0, side, side)) is not intersect(pair)
+
+
+@settings(deadline=None)
+@given(MASKS, MASKS, hnp.arrays(bool, SHAPE), st.integers(1, 9), st.integers(1, 9))
+def test_masks_that_overlap_on_both_sides_in_parts_of_any_size(preds, gts, void, pieces, codes):
+    """Large images are worked off in parts; where these end does not matter."""
+    pred, gt = (Segmentation(IMAGE, tuple(map(segment_from_mask, m))) for m in (preds, gts))
+    gt = replace(gt, ignore=encode(void))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intersections, "_PIECES_AT_ONCE", pieces)
+        patch.setattr(intersections, "_CODES_AT_ONCE", codes)
+        found = listed(intersect(Pair("a", 0, pred, gt)))
+    assert found == plain(preds, gts, np.zeros(SHAPE, bool), void)

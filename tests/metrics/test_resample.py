@@ -13,7 +13,7 @@ from segcli.masks.rle import segment_from_mask
 from segcli.metrics import REGISTRY
 from segcli.metrics.base import ExactSum, Metric, MetricOptions, Pair, Sums
 from segcli.metrics.coco_ap import CocoAp
-from segcli.metrics.resample import Additive, Summing
+from segcli.metrics.resample import Additive, Resampled, Summing, chained
 from segcli.metrics.resampling import resampler_for
 from segcli.records import ImageRef, LabelMap, Segmentation
 
@@ -166,3 +166,13 @@ def test_equal_images_score_alike_in_every_draw():
     own = metric.measure(pair).compute()
     for name, values in resampler.resample(weights).scores.items():
         assert set(values.tolist()) == {own[name]} or math.isnan(own[name])
+
+
+def test_parts_are_chained_with_nothing_where_one_lacks_a_class():
+    """A class that only some draws have is undefined in the others, and keeps its place."""
+    one = Resampled({"iou": np.array([0.5, 0.25])}, {(1, None): {"iou": np.array([1.0, 0.0])}})
+    two = Resampled({"iou": np.array([0.75])}, {(2, None): {"iou": np.array([0.5])}})
+    found = chained([one, two])
+    np.testing.assert_array_equal(found.scores["iou"], [0.5, 0.25, 0.75])
+    np.testing.assert_array_equal(found.classes[1, None]["iou"], [1, 0, math.nan])
+    np.testing.assert_array_equal(found.classes[2, None]["iou"], [math.nan, math.nan, 0.5])

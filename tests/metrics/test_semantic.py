@@ -17,6 +17,7 @@ from segcli.masks.rle import encode, segment_from_mask
 from segcli.metrics.base import MetricOptions, Pair
 from segcli.metrics.confusion import confusion, semantic_scores
 from segcli.metrics.semantic import Semantic, class_map
+from segcli.metrics.semantic_boundary import SemanticBoundary
 from segcli.records import ImageRef, LabelMap, Segmentation
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=8)
@@ -224,7 +225,7 @@ def test_a_value_outside_the_class_list_is_an_error(side):
 
 def test_predicting_the_ignore_index_is_an_error():
     """Void is the ground truth's word: a prediction cannot take pixels out of the score."""
-    with pytest.raises(PairError, match="prediction holds values outside"):
+    with pytest.raises(PairError, match="prediction holds the ignore index 255 where pixels"):
         measured(np.array([[0, 255]]), np.array([[0, 1]]), MetricOptions(ignore_index=255))
 
 
@@ -238,6 +239,23 @@ def test_segments_with_categories_are_painted_best_on_top():
     )
     painted = class_map(Segmentation(ImageRef("a.png", 2, 3), segments))
     assert painted.tolist() == [[3, 4, 0]] * 2
+
+
+@pytest.mark.parametrize(
+    "options", [MetricOptions(ignore_index=0), MetricOptions({4: "cat"})], ids=["void", "list"]
+)
+def test_pixels_without_an_object_are_of_no_class_where_0_is_none(options):
+    """Segments leave pixels over: where 0 does not count or is not listed, they are just wrong."""
+    gt = np.array([[4, 4, 4, 4]])
+    found = segment_from_mask(gt == np.array([[4, 4, 4, 0]]), category=4, score=0.9)
+    for segments, iou in (((found,), 0.75), ((), 0.0)):
+        pred = Segmentation(ImageRef("a.png", 1, 4), segments)
+        pair = Pair("a", 0, pred, semantic(gt))
+        sums = Semantic(options).measure(pair)
+        assert sums.compute()["miou"] == iou
+        assert sums.tables()["per_class"][0]["gt_pixels"] == 4
+        assert not sums.notes()
+        assert SemanticBoundary(options).measure(pair).compute()["boundary_miou"] == iou
 
 
 def test_objects_without_classes_have_no_class_map():
@@ -277,7 +295,12 @@ def test_ignored_classes_are_in_no_mean():
     truth, guess = np.array([[0, 0, 1, 1]]), np.array([[0, 9, 1, 1]])
     sums = measured(guess, truth, options)
     assert sums.compute()["miou"] == (1 / 2 + 1) / 2
-    assert sums.counts() == {"classes": 2, "classes_absent": 0, "classes_only_predicted": 0}
+    assert sums.counts() == {
+        "classes": 2,
+        "classes_absent": 0,
+        "classes_only_predicted": 0,
+        "pixels_predicted_as_ignored_classes": 1,
+    }
     assert [row["class"] for row in sums.tables()["per_class"]] == [0, 1]
     total = Semantic(options).zero()
     total.add(sums)

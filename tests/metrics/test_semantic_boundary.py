@@ -182,11 +182,16 @@ def test_no_pixels_are_undefined():
 
 
 @pytest.mark.parametrize(
-    "options", [MetricOptions({1: "left"}), MetricOptions(ignore_index=2)], ids=["list", "void"]
+    ("options", "said"),
+    [
+        (MetricOptions({1: "left"}), "outside the class list: 2"),
+        (MetricOptions(ignore_index=2), "the ignore index 2"),
+    ],
+    ids=["list", "void"],
 )
-def test_a_value_outside_the_class_list_is_an_error(options):
+def test_a_value_outside_the_class_list_is_an_error(options, said):
     """A stray value, or a predicted ignore index, is refused and named."""
-    with pytest.raises(PairError, match="outside the class list: 2"):
+    with pytest.raises(PairError, match=said):
         measured(halves(20), halves(40), options)
 
 

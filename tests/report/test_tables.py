@@ -6,11 +6,14 @@ import csv
 import io
 import json
 import math
+import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from segcli.evaluate import Evaluation, Failure, ImageRow
+from segcli.evaluate.result import Interval
 from segcli.report.rows import ImageWriter, scores_csv
 from segcli.report.table import print_evaluation, score_rows, worst_images
 
@@ -83,6 +86,42 @@ def test_a_file_gets_plain_text():
     assert ["0", "a,", "b", "0.5000", "3"] in [line.split() for line in text.splitlines()]
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_narrow_terminal_shows_every_number_whole(width):
+    """Columns that do not fit stand in a further part, beside the class; no line is too long."""
+    scores = ("iou", "dice", "precision", "recall")
+    columns = [f"{name}.{scope}" for name in scores for scope in ("pooled", "mean_of_images")]
+    rows = [
+        {"class": i, "name": name, **{c: (i + j) / 100 for j, c in enumerate(columns)}}
+        for i, name in enumerate(("traffic light", None))
+    ]
+    shown = replace(
+        evaluation(),
+        tables={"per_class": rows},
+        intervals={"miou.pooled": Interval(-123.25, 456.5)},
+    )
+    out = io.StringIO()
+    print_evaluation(Console(file=out, width=width, force_terminal=True, no_color=True), shown)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert "-123.2500 to 456.5000" in text
+    words = text.split()
+    for row in rows:
+        assert all(f"{row[column]:.4f}" in words for column in columns)
+    parts = text.count("traffic light")
+    assert parts == text.count("class  name") >= (1 if width == 80 else 2)
+
+
+def test_the_header_says_how_intervals_were_made():
+    """Whoever quotes an interval needs the method, the resamples and the seed."""
+    bootstrap = {"resamples": 500, "seed": 7}
+    shown = replace(evaluation(), params=evaluation().params | {"bootstrap": bootstrap})
+    out = io.StringIO()
+    print_evaluation(Console(file=out), shown)
+    assert "percentile bootstrap over images, 500 resamples, seed 7" in out.getvalue()
+
+
 def test_score_rows_keep_the_order_of_the_metrics():
     """Scores without an average keep their place."""
     rows = score_rows(evaluation().metrics)
@@ -107,6 +146,16 @@ def test_csv_holds_every_number():
     assert ["miou.mean_of_images", "", "", ""] in rows
     assert ["iou.pooled", "a, b", "", "0.5"] in rows
     assert ["iou.pooled", "1", "", ""] in rows
+
+
+def test_csv_holds_the_intervals_that_were_asked_for():
+    """Their ends stand beside the value; rows without one stay empty there, and as wide."""
+    intervals = {"miou.pooled": Interval(0.5, 0.875)}
+    rows = list(csv.reader(io.StringIO(scores_csv(replace(evaluation(), intervals=intervals)))))
+    assert rows[0][-2:] == ["low", "high"]
+    assert ["miou.pooled", "", "", "0.75", "0.5", "0.875"] in rows
+    assert ["ap", "", "", "0.25", "", ""] in rows
+    assert {len(row) for row in rows} == {6}
 
 
 @pytest.mark.parametrize("style", ["ndjson", "csv"])
