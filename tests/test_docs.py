@@ -13,7 +13,12 @@ from helpers import environment
 from segcli.cli.app import app
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "configs" / "README.md", ROOT / "examples" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "configs" / "README.md",
+    ROOT / "examples" / "README.md",
+    ROOT / "examples" / "benchmarks" / "README.md",
+]
 
 
 def code_blocks(text: str, language: str) -> list[str]:

@@ -276,6 +276,7 @@ def _run(job: _Job, output: Output) -> Verdict:
 
 def _image_writer(job: _Job, output: Output, files: ExitStack) -> ImageWriter | None:
     from segcli.evaluate import image_score_names  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.evaluate.protocol import options_for  # noqa: PLC0415
     from segcli.evaluate.run_files import Recorder  # noqa: PLC0415
     from segcli.report.rows import ImageWriter  # noqa: PLC0415
 
@@ -284,7 +285,8 @@ def _image_writer(job: _Job, output: Output, files: ExitStack) -> ImageWriter | 
         return None
     style: RowFormat = "csv" if str(job.per_image).endswith(".csv") else "ndjson"
     settings = job.scoring.settings
-    measured = job.scoring.protocol, settings.metric_options, settings.families
+    options = options_for(settings, job.sources[1])
+    measured = job.scoring.protocol, options, settings.families
     recorder = Recorder(*measured)
     return ImageWriter(write, style, image_score_names(*measured), recorder.record)
 

@@ -204,7 +204,7 @@ class _Work:
     def _strays(
         self, pred: Segmentation, gt: Segmentation
     ) -> tuple[dict[int, int], dict[int, int]]:
-        classes, ignore = self.settings.classes, self.settings.ignore_index
+        classes, ignore = self.settings.scored_classes, self.settings.ignore_index
         if self.settings.protocol != "semantic" or (classes is None and ignore is None):
             return {}, {}
         try:

@@ -19,12 +19,12 @@ from segcli.evaluate.pairing import (
     stream_rule_of,
 )
 from segcli.evaluate.params import hash_pairs, params_block
-from segcli.evaluate.protocol import check_options, choose_protocol
+from segcli.evaluate.protocol import check_options, choose_protocol, options_for
 from segcli.evaluate.result import Evaluation, Failure, ImageRow, Interval
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
 from segcli.formats.ndjson import StreamSource
-from segcli.metrics import Metric, MetricOptions, Protocol, metrics_for
+from segcli.metrics import Metric, Protocol, metrics_for
 
 __all__ = ["evaluate"]
 
@@ -57,7 +57,7 @@ def evaluate(
     settings = settings or EvalSettings()
     protocol = choose_protocol(pred, gt, settings.protocol)
     check_options(settings, protocol[0])
-    options = _options(settings, gt)
+    options = options_for(settings, gt)
     families = choose_families(protocol[0], settings.families, options)
     metrics = metrics_for(protocol[0], options, families)
     settings = replace(settings, protocol=protocol[0], families=families)
@@ -68,14 +68,6 @@ def evaluate(
     else:
         work.score_files()
     return work.finish(protocol)
-
-
-def _options(settings: EvalSettings, gt: Source) -> MetricOptions:
-    """What the metrics need to know; a format that lists its classes stands in for a class list."""
-    options = settings.metric_options
-    if settings.classes is not None or not gt.ignored:
-        return options
-    return replace(options, class_names=gt.categories, ignored=gt.ignored, things=gt.things)
 
 
 @dataclass(slots=True)

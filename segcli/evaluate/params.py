@@ -48,7 +48,7 @@ def params_block(
     """What must be known to quote or repeat the numbers; the same input gives the same block."""
     pred, gt = sources
     share = 100 * totals.ignored / totals.pixels if totals.pixels else 0.0
-    classes = settings.classes
+    classes = settings.scored_classes
     return {
         "protocol": protocol[0],
         "protocol_why": protocol[1],

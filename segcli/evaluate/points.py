@@ -254,7 +254,9 @@ def open_prompted(
         return rule_of(pictures, truth, settings.match, settings.listed)
 
     found = find_images([images]).images
-    truth = _open_objects(gt, replace(read_options(settings, gt), size_of=size_of))
+    truth = _open_objects(
+        gt, replace(read_options(settings, gt, settings.classes), size_of=size_of)
+    )
     single = Path(images).is_file() and len(found) == 1
     source = PromptedSource(found, truth, find(prompts.model), prompts, pairing, single=single)
     return source, truth

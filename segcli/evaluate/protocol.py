@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from segcli.errors import UsageError
 from segcli.evaluate.annotators import Annotators
 from segcli.evaluate.settings import EvalSettings
 from segcli.evaluate.traps import ASKED_FOR
 from segcli.formats.base import Source
-from segcli.metrics import Protocol
+from segcli.metrics import MetricOptions, Protocol
 
 __all__ = ["PROMPTED", "check_options", "choose_protocol"]
 
@@ -125,3 +127,11 @@ def check_options(settings: EvalSettings, protocol: Protocol) -> None:
             why="it makes all objects one class",
             fix="leave --class-agnostic out, or --kind instance if the values are object ids",
         )
+
+
+def options_for(settings: EvalSettings, gt: Source) -> MetricOptions:
+    """What the metrics need to know; a format that lists its classes stands in for a class list."""
+    options = settings.metric_options
+    if settings.classes is not None or not gt.ignored:
+        return options
+    return replace(options, class_names=gt.categories, ignored=gt.ignored, things=gt.things)

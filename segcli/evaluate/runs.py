@@ -9,7 +9,7 @@ from typing import Any
 from segcli.evaluate.bootstrap import Sample
 from segcli.evaluate.evaluation import evaluate
 from segcli.evaluate.families import choose_families
-from segcli.evaluate.protocol import choose_protocol
+from segcli.evaluate.protocol import choose_protocol, options_for
 from segcli.evaluate.result import Failure, ImageRow
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
@@ -63,7 +63,7 @@ def score_run(
         UsageError: as `evaluate` does.
     """
     protocol, _ = choose_protocol(*sources, settings.protocol)
-    options = settings.metric_options
+    options = options_for(settings, sources[1])
     families = choose_families(protocol, settings.families, options)
     sample = Sample(metrics_for(protocol, options, families))
 

@@ -67,9 +67,16 @@ class EvalSettings:
     workers: int = 2
 
     @property
+    def scored_classes(self) -> ClassList | None:
+        """The classes as they are scored and predicted: after the zero label is reduced."""
+        if self.classes is None or not self.reduce_zero_label:
+            return self.classes
+        return self.classes.zero_reduced()
+
+    @property
     def metric_options(self) -> MetricOptions:
         """What the metrics need to know of these choices."""
-        classes = self.classes
+        classes = self.scored_classes
         return MetricOptions(
             class_names=None if classes is None else classes.names,
             ignored=frozenset() if classes is None else classes.ignored,
@@ -176,8 +183,6 @@ def settings_from(config: EvalConfig) -> EvalSettings:
             fix="--label-divisor 1000",
         )
     classes = None if config.class_names is None else read_class_list(config.class_names)
-    if classes is not None and config.reduce_zero_label:
-        classes = classes.zero_reduced()
     protocol = _one_of("--protocol", config.protocol, Protocol, "auto")
     resize = _one_of("--resize-pred", config.resize_pred, Resize, "none")
     missing = _one_of("--missing", config.missing, Missing)

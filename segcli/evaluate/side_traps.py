@@ -146,7 +146,10 @@ def value_traps(
 def _truth_classes(protocol: Protocol, gt: SideLooks, settings: EvalSettings) -> list[int]:
     if protocol != "semantic" or not gt.values:
         return two_classes(max(gt.areas.most, 0), settings.ignore_index)
-    void = {settings.ignore_index, *(settings.classes.ignored if settings.classes else ())}
+    void = {
+        settings.ignore_index,
+        *(settings.scored_classes.ignored if settings.scored_classes else ()),
+    }
     return sorted(value for value in gt.values if value not in void)
 
 

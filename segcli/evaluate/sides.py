@@ -10,7 +10,7 @@ from segcli.evaluate.annotators import Annotators
 from segcli.evaluate.pairing import NameRule, rule_of
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats import ReadOptions, Source, open_source
-from segcli.formats.classes import with_classes
+from segcli.formats.classes import ClassList, with_classes
 from segcli.formats.coco_dataset import CocoDataset
 from segcli.formats.coco_panoptic import CocoPanoptic
 from segcli.formats.ndjson import StreamSource
@@ -64,7 +64,8 @@ def open_sides(pred: Side, gt: Side, settings: EvalSettings | None = None) -> tu
             fix="segcli predict IMAGES -o - | segcli eval - GT",
         )
     settings = settings or EvalSettings()
-    truth_options, pred_options = read_options(settings, gt), read_options(settings, pred)
+    truth_options = read_options(settings, gt, settings.classes)
+    pred_options = read_options(settings, pred, settings.scored_classes)
     truth = _open(gt, truth_options)
     if truth.kind != "panoptic":
         # Void is the ground truth's alone: a prediction cannot take pixels out of the score. In
@@ -122,12 +123,12 @@ def _check_numbering(preds: Source, truth: Source, settings: EvalSettings) -> No
         )
 
 
-def read_options(settings: EvalSettings, side: Side) -> ReadOptions:
+def read_options(settings: EvalSettings, side: Side, classes: ClassList | None) -> ReadOptions:
     """What the settings tell the readers of one side."""
     options = ReadOptions(
         kind=side.kind, ignore_index=settings.ignore_index, label_divisor=settings.label_divisor
     )
-    return options if settings.classes is None else with_classes(options, settings.classes)
+    return options if classes is None else with_classes(options, classes)
 
 
 def open_annotators(
@@ -148,7 +149,9 @@ def open_annotators(
     if not paths:
         return pred, gt
     side = replace(side, kind=gt.kind)
-    options = replace(read_options(settings, side), kind_why="as the ground truth")
+    options = replace(
+        read_options(settings, side, settings.classes), kind_why="as the ground truth"
+    )
     others = [_open(replace(side, path=path), options) for path in paths]
     return pred, Annotators(gt, others)
 

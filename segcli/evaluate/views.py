@@ -30,18 +30,22 @@ def view(side: Segmentation, settings: EvalSettings, *, truth: bool = True) -> S
         side = _reduced(side)
     if side.labels is not None and side.labels.kind == "panoptic":
         if settings.protocol == "instance":
-            return _things(side)
+            return _things(side, truth=truth)
         if settings.protocol == "semantic":
             return _classes(side, truth=truth)
     return side
 
 
-def _things(side: Segmentation) -> Segmentation:
+def _things(side: Segmentation, *, truth: bool) -> Segmentation:
     """A panoptic map's countable objects; without a list of things, all of its segments."""
     things = side.things
     kept = tuple(s for s in side.segments if things is None or s.category in things)
     names = {k: v for k, v in side.categories.items() if things is None or k in things}
-    return replace(side, labels=None, segments=kept, categories=names)
+    ignore = side.ignore
+    void = side.labels is not None and side.labels.values == 0
+    if truth and np.any(void):
+        ignore = encode(void if ignore is None else void | decode(ignore))
+    return replace(side, labels=None, segments=kept, categories=names, ignore=ignore)
 
 
 def _classes(side: Segmentation, *, truth: bool) -> Segmentation:

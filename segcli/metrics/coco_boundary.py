@@ -206,6 +206,7 @@ class CocoBoundaryAp(CocoAp):
 def _groups(found: Objects, truths: int) -> Iterator[tuple[int | None, list[int], list[int]]]:
     """Each category, and all as one, with its predictions and true objects by their positions.
 
+    As one class they come by category, as pycocotools takes them with `useCats = 0`.
     Truths beyond the objects found are where nothing counts, and so belong to every category.
     """
     void = list(range(len(found.gt), truths))
@@ -213,6 +214,10 @@ def _groups(found: Objects, truths: int) -> Iterator[tuple[int | None, list[int]
     every = {EVERY_CLASS} if any(sides) else set()
     for category in {*sides[0], *sides[1], *every}:
         rows, columns = (
-            [i for i, own in enumerate(side) if category in (EVERY_CLASS, own)] for side in sides
+            sorted(
+                (i for i, own in enumerate(side) if category in (EVERY_CLASS, own)),
+                key=lambda i, side=side: side[i] or 0,
+            )
+            for side in sides
         )
         yield category, rows, [*columns, *void]

@@ -82,6 +82,14 @@ def test_a_malformed_gate_is_a_usage_error(words, hint):
     assert hint in f"{caught.value.message} {caught.value.why} {caught.value.fix}"
 
 
+def test_a_name_that_means_two_scores_is_a_usage_error():
+    """IoU without its average is refused, and both are named."""
+    with pytest.raises(UsageError, match="'iou' is given in two ways") as caught:
+        parse_gates(["iou=0.9"], [], [], None, [*NAMES, "iou.mean_of_images"])
+    assert "iou.mean_of_images" in caught.value.why
+    assert caught.value.fix == "--fail-under iou.pooled=0.9"
+
+
 def test_a_baseline_is_read_from_an_earlier_result(tmp_path: Path):
     """The nested metrics of `--json` become dotted names again."""
     result = evaluation(**{"iou.pooled": 0.5, "ap": 0.25, "foreground.iou.pooled": math.nan})

@@ -38,7 +38,7 @@ def twelve_of_pycocotools(pairs: list[Pair], *, agnostic: bool = False) -> dict[
                 {
                     "id": len(truths) + 1,
                     "image_id": i + 1,
-                    "category_id": 1 if agnostic else s.category,
+                    "category_id": s.category,
                     "iscrowd": int(s.iscrowd),
                     "area": s.area,
                     "segmentation": to_coco(s.mask),
@@ -47,7 +47,7 @@ def twelve_of_pycocotools(pairs: list[Pair], *, agnostic: bool = False) -> dict[
         guesses += [
             {
                 "image_id": i + 1,
-                "category_id": 1 if agnostic else s.category,
+                "category_id": s.category,
                 "score": s.score,
                 "segmentation": to_coco(s.mask),
             }
@@ -66,6 +66,7 @@ def twelve_of_pycocotools(pairs: list[Pair], *, agnostic: bool = False) -> dict[
         gt.createIndex()
         judge = COCOeval(gt, gt.loadRes(guesses), "segm")
         judge.params.imgIds = list(range(1, len(pairs) + 1))
+        judge.params.useCats = int(not agnostic)
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
