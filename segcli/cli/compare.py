@@ -127,7 +127,7 @@ def _prepare(given: dict[str, Any], output: Output) -> _Job:
 
 def _scored(given: dict[str, Any], config: Any, output: Output) -> tuple[Run, Run]:  # noqa: ANN401
     from segcli.cli.progress import counting  # noqa: PLC0415 (`--version` must stay quick)
-    from segcli.cli.scoring import open_scoring  # noqa: PLC0415
+    from segcli.cli.scoring import open_scoring, refuse_idle  # noqa: PLC0415
     from segcli.errors import UsageError  # noqa: PLC0415
     from segcli.evaluate.run_files import is_run_file  # noqa: PLC0415
     from segcli.evaluate.runs import score_run  # noqa: PLC0415
@@ -142,6 +142,8 @@ def _scored(given: dict[str, Any], config: Any, output: Output) -> tuple[Run, Ru
             )
     # Both are opened before one is scored: a mistake in the second must not cost the first.
     opened = [open_scoring(config, path, given["gt"]) for path in paths]
+    for scoring in opened:
+        refuse_idle(given, scoring)
     if len({scoring.protocol for scoring in opened}) > 1:
         raise UsageError(
             f"{paths[0]} would be scored as {opened[0].protocol} and {paths[1]} as "

@@ -27,7 +27,11 @@ __all__ = ["eval_command"]
 _GATES = "Gates"
 _OUT = "Results"
 _SHOWN = 10
-_SCORED_ONLY = ("fail_under", "fail_over", "baseline", "max_drop", "csv", "per_image", "ci")
+_SCORED_ONLY = (
+    *("fail_under", "fail_over", "baseline", "max_drop", "csv", "per_image", "ci"),
+    *("metrics", "model", "device", "dtype", "resamples", "seed"),
+    *("boundary_ratio", "spacing", "tolerance"),
+)
 
 
 @reporting
@@ -133,9 +137,9 @@ def eval_command(
 
         segcli eval masks/ gt/ --match '(\d+)_mask' --per-image rows.csv
 
-    Formats and the protocol are told by what the files hold, and said. Every score is given pooled
-    over the data set and as the mean of images. Exit code 3: some images failed or had no
-    counterpart; 4: a gate was not met.
+    Formats and the protocol are told by what the files hold, and said. Scores are given pooled over
+    the data set and as the mean of images, where both are defined. Exit code 3: some images failed
+    or had no counterpart; 4: a gate was not met.
     """
     given = dict(locals())
     output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
@@ -166,7 +170,7 @@ class _Job:
 
 def _prepare(given: dict[str, Any]) -> _Job:
     """Find every mistake in the command before anything is scored."""
-    from segcli.cli.scoring import eval_config, open_scoring  # noqa: PLC0415 (quick `--version`)
+    from segcli.cli.scoring import eval_config, open_scoring, refuse_idle  # noqa: PLC0415
     from segcli.evaluate import parse_gates, read_baseline, score_names  # noqa: PLC0415
 
     _check_stdout(given)
@@ -178,6 +182,8 @@ def _prepare(given: dict[str, Any]) -> _Job:
     settings = scoring.settings
     names = score_names(scoring.protocol, settings.metric_options, settings.families)
     gates = parse_gates(config.fail_under, config.fail_over, config.max_drop, baseline, names)
+    refuse_idle(given, scoring)
+    scoring.sources[0].prepare()
     return _Job(scoring, gates, given["json"], given["csv"], given["per_image"])
 
 
@@ -190,7 +196,7 @@ def _check(given: dict[str, Any], output: Output) -> int:
     from segcli.report.check import print_check  # noqa: PLC0415
 
     for name in _SCORED_ONLY:
-        if given[name]:
+        if given[name] is not None and given[name] is not False:
             flag = name.replace("_", "-")
             raise UsageError(
                 f"--{flag} does not go with --check", why="nothing is scored", fix="leave one out"

@@ -58,8 +58,9 @@ Metrics = Annotated[
         "--metrics",
         metavar="FAMILIES",
         help="Families of scores, comma-separated, or all. binary: overlap, boundary, distance; "
-        "semantic: classes, boundary; instance: coco, matching, foreground, boundary. "
-        "[default: all but the costly boundary and distance; those that a gate names are added]",
+        "semantic: classes, boundary; instance: coco, matching, foreground, boundary; proposals: "
+        "recall, best_overlap. [default: all but the costly boundary and distance; those that a "
+        "gate names are added]",
         rich_help_panel=_WHAT,
     ),
 ]
@@ -151,7 +152,8 @@ ClassAgnostic = Annotated[
     bool | None,
     typer.Option(
         "--class-agnostic/--per-class",
-        help="COCO AP over all objects as one class. [default: per class where both have some]",
+        help="COCO AP and PQ over all objects as one class. [default: per class, where both "
+        "sides have some]",
         rich_help_panel=_RULES,
     ),
 ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Sides = tuple[Source, Source]
 
-__all__ = ["Scoring", "eval_config", "open_scoring"]
+__all__ = ["Scoring", "eval_config", "open_scoring", "refuse_idle"]
 
 _LISTS = ("fail_under", "fail_over", "max_drop", "annotator")
 
@@ -113,9 +113,42 @@ def _prompted(pred: Side, gt: Side, settings: EvalSettings, prompts: Mapping[str
             why="a model is prompted in the pixels of the picture",
             fix="leave --resize-pred out, and give ground truth of the pictures' size",
         )
-    prompted, truth = open_prompted(pred.path, gt, PromptSettings(**prompts), settings)
-    prompted.load()
-    return prompted, truth
+    if pred.format is not None or pred.kind is not None:
+        raise UsageError(
+            "--pred-format and --pred-kind do not go with --protocol points",
+            why="there are no predictions before the model is prompted",
+            fix="leave them out",
+        )
+    return open_prompted(pred.path, gt, PromptSettings(**prompts), settings)
+
+
+def refuse_idle(given: Mapping[str, Any], scoring: Scoring) -> None:
+    """Refuse options of the command line that would change nothing.
+
+    Args:
+        given: a command's parameters by name; presets and configuration files are not among them.
+        scoring: what will be measured.
+
+    Raises:
+        UsageError: an option has no effect.
+    """
+    families = scoring.settings.families
+    raster = any(s.kind == "panoptic" and s.format == "labels" for s in scoring.sources)
+    drawn = given.get("ci", True)
+    needs = {
+        "spacing": ("distance" in families, "distances are not measured", "--metrics all"),
+        "tolerance": ("distance" in families, "distances are not measured", "--metrics all"),
+        "boundary_ratio": ("boundary" in families, "boundaries are not measured", "--metrics all"),
+        "label_divisor": (raster, "no side is a panoptic label map", "--kind panoptic"),
+        "resamples": (drawn, "there are no intervals", "--ci"),
+        "seed": (drawn, "there are no intervals", "--ci"),
+    }
+    for name, (used, why, remedy) in needs.items():
+        if given.get(name) is not None and not used:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} has no effect here", why=why, fix=f"add {remedy}, or leave {flag} out"
+            )
 
 
 def _told(word: str) -> str | None:

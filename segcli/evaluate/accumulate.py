@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from segcli.evaluate.pair_looks import same_file
 from segcli.metrics import Metric, Pair, Sums
 from segcli.metrics.base import MEAN_OF_IMAGES, POOLED, ExactSum, Row
 
@@ -20,12 +21,14 @@ class Measured:
         pixels: pixels of the image.
         ignored: of these, how many do not count.
         resized: whether the prediction was resized.
+        same_file: whether both sides were read from one file.
     """
 
     sums: tuple[Sums, ...]
     pixels: int
     ignored: int
     resized: bool = False
+    same_file: bool = False
 
 
 def measure(metrics: Sequence[Metric], pair: Pair, *, resized: bool = False) -> Measured:
@@ -35,7 +38,8 @@ def measure(metrics: Sequence[Metric], pair: Pair, *, resized: bool = False) -> 
         PairError: a metric cannot score the pair.
     """
     sums = tuple(metric.measure(pair) for metric in metrics)
-    return Measured(sums, pair.pixels, pair.ignored_pixels, resized)
+    one_file = same_file(pair.pred, pair.gt)
+    return Measured(sums, pair.pixels, pair.ignored_pixels, resized, one_file)
 
 
 class Accumulator:
@@ -44,6 +48,7 @@ class Accumulator:
     Attributes:
         images: images added.
         resized: of these, how many predictions were resized.
+        same_files: of these, how many have both sides from one file.
         pixels: pixels of all images.
         ignored: of these, how many did not count.
     """
@@ -51,6 +56,7 @@ class Accumulator:
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.images = 0
         self.resized = 0
+        self.same_files = 0
         self.pixels = 0
         self.ignored = 0
         self._metrics = tuple(metrics)
@@ -70,6 +76,7 @@ class Accumulator:
             self._means[name].push(value)
         self.images += 1
         self.resized += measured.resized
+        self.same_files += measured.same_file
         self.pixels += measured.pixels
         self.ignored += measured.ignored
         return own
@@ -82,6 +89,7 @@ class Accumulator:
             self._means[name].add(mean)
         self.images += other.images
         self.resized += other.resized
+        self.same_files += other.same_files
         self.pixels += other.pixels
         self.ignored += other.ignored
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segcli.errors import InputError
-from segcli.evaluate.pairing import index_names, learn_rule
+from segcli.evaluate.pairing import index_names, rule_of
 from segcli.formats.base import Source
 from segcli.records import Segmentation
 
@@ -20,16 +20,19 @@ class Annotators(Source):
     Args:
         first: decides which pictures there are.
         others: one for each further annotator.
+        match: regular expression with one group that pairs their pictures; None learns the rule.
 
     Raises:
         InputError: an annotator did none of the pictures, or has one twice.
     """
 
-    def __init__(self, first: Source, others: Sequence[Source]) -> None:
+    annotated = True
+
+    def __init__(self, first: Source, others: Sequence[Source], match: str | None = None) -> None:
         self.format, self.kind = first.format, first.kind
         self.certain, self.border, self.single = first.certain, first.border, False
         self._first = first
-        self._others = [(source, _by_key(first, source)) for source in others]
+        self._others = [(source, _by_key(first, source, match)) for source in others]
         total = len(first.keys())
         done = [f"{source.description} ({len(keys)} of {total})" for source, keys in self._others]
         self.description = f"{first.description}; further annotators: {'; '.join(done)}"
@@ -51,9 +54,9 @@ class Annotators(Source):
         return tuple(found)
 
 
-def _by_key(first: Source, other: Source) -> dict[str, str]:
+def _by_key(first: Source, other: Source, match: str | None) -> dict[str, str]:
     """The other's key of each picture that both have."""
-    rule = learn_rule(other.keys(), first.keys())
+    rule = rule_of(other, first, match)
     names = index_names(other.keys(), rule.pred, "annotator's pictures")
     mine = index_names(first.keys(), rule.gt, "ground truth")
     keys = {key: names[name] for name, key in mine.items() if name in names}

@@ -20,6 +20,7 @@ from segcli.evaluate.traps import (
     ignored_predicted,
     inverted,
     protocol_reduced,
+    same_files,
     two_classes,
     unnamed_void,
 )
@@ -66,6 +67,8 @@ def _findings(
     totals: Accumulator,
 ) -> Iterator[Finding]:
     semantic, counts = protocol[0] == "semantic", totals.counts()
+    if totals.same_files:
+        yield same_files(totals.same_files, totals.images)
     # Tables of other protocols take long to make, and tell nothing here.
     rows = totals.tables().get("per_class", []) if semantic else []
     semantic = semantic and all("gt_pixels" in row for row in rows)

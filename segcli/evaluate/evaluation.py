@@ -75,7 +75,7 @@ class _Work:
     """One evaluation under way.
 
     `Waiting` holds the (index, path) of the ground truths that no prediction was found for yet;
-    `nameless` the paths of those that the rule gives no name, so that none ever will be.
+    `nameless` the same of those that the rule gives no name, so that none ever will be.
     """
 
     pred: Source
@@ -90,7 +90,7 @@ class _Work:
     failures: list[Failure] = field(default_factory=list)
     left_out: list[Failure] = field(default_factory=list)
     pairs: list[tuple[str, str]] = field(default_factory=list)
-    nameless: list[str] = field(default_factory=list)
+    nameless: list[tuple[int, str]] = field(default_factory=list)
     empty: int = 0
     pred_only: int = 0
     gt_only: int = 0
@@ -142,7 +142,7 @@ class _Work:
     def _waiting(self, rule: NameRule) -> Waiting:
         position = {key: index for index, key in enumerate(self.gt_keys)}
         names = index_names(self.gt_keys, rule.gt, "ground truth")
-        self.nameless = [key for key in self.gt_keys if rule.gt(key) is None]
+        self.nameless = [(position[key], key) for key in self.gt_keys if rule.gt(key) is None]
         return {name: (position[key], key) for name, key in names.items()}
 
     def _lists_no_empty(self) -> bool:
@@ -155,7 +155,7 @@ class _Work:
             return []
         tasks = [Task(name, index, None, key) for name, (index, key) in waiting.items()]
         waiting.clear()
-        tasks += [Task(key, self.gt_keys.index(key), None, key) for key in self.nameless]
+        tasks += [Task(key, index, None, key) for index, key in self.nameless]
         self.nameless = []
         self.empty = len(tasks)
         return tasks
@@ -175,7 +175,7 @@ class _Work:
 
     def _leave_over(self, extra: Sequence[str], waiting: Waiting) -> None:
         alone = sorted((name, key) for name, (_, key) in waiting.items())
-        alone += [(key, key) for key in self.nameless]
+        alone += [(key, key) for _, key in self.nameless]
         self.pred_only, self.gt_only = len(extra), len(alone)
         over = [Failure(k, k, None, f"{k}: has no ground truth", unmatched=True) for k in extra]
         over += [

@@ -16,7 +16,7 @@ from segcli.masks.labels import foreground
 from segcli.masks.rle import decode
 from segcli.records import Segmentation
 
-__all__ = ["PairLook", "PairLooks", "compare", "strays"]
+__all__ = ["PairLook", "PairLooks", "compare", "same_file", "strays"]
 
 BoolMask = npt.NDArray[np.bool_]
 _VIEWS: dict[str, Callable[[BoolMask], BoolMask]] = {
@@ -104,9 +104,9 @@ def compare(
         turned: compare the prediction mirrored and turned as well.
     """
     sizes = (pred.image.height, pred.image.width), (gt.image.height, gt.image.width)
-    same_file = _same_file(pred, gt)
+    one_file = same_file(pred, gt)
     if sizes[0] != sizes[1]:
-        return PairLook(*keys, *sizes, same_file=same_file)
+        return PairLook(*keys, *sizes, same_file=one_file)
     counted = None if gt.ignore is None else ~decode(gt.ignore)
     inside, true = foreground(pred), foreground(gt)
     shown = inside if counted is None else inside & counted
@@ -116,7 +116,7 @@ def compare(
     return PairLook(
         *keys,
         *sizes,
-        same_file=same_file,
+        same_file=one_file,
         same=bool(tp) and not fp and not fn and _same(pred, gt),
         tp=tp,
         fp=fp,
@@ -127,7 +127,8 @@ def compare(
     )
 
 
-def _same_file(pred: Segmentation, gt: Segmentation) -> bool:
+def same_file(pred: Segmentation, gt: Segmentation) -> bool:
+    """Whether both sides are label maps from one file on disk."""
     if pred.labels is None or gt.labels is None or not pred.image.source:
         return False
     paths = Path(pred.image.source), Path(gt.image.source)
@@ -150,8 +151,8 @@ def _same(pred: Segmentation, gt: Segmentation) -> bool:
 def _shifts(pred: Segmentation, gt: Segmentation, true: BoolMask) -> tuple[int, int, int]:
     if pred.labels is None or gt.labels is None or gt.labels.kind != "semantic":
         return (0, 0, 0)
-    ours, theirs = pred.labels.values, gt.labels.values
-    # Unsigned numbers wrap, at worst to a class that does not occur.
+    # Wide enough for one more and one less: unsigned numbers would wrap to 255, customary void.
+    ours, theirs = (side.values.astype(np.int64) for side in (pred.labels, gt.labels))
     one, equal, other = (ours + 1 == theirs), (ours == theirs), (ours - 1 == theirs)
     less, same, more = (int(np.count_nonzero(hit & true)) for hit in (one, equal, other))
     return less, same, more

@@ -9,7 +9,7 @@ from shlex import quote
 from segcli.evaluate.name_hints import differ_in_case, suggest_match, versions_of_one
 from segcli.evaluate.pair_looks import PairLooks
 from segcli.evaluate.settings import EvalSettings
-from segcli.evaluate.traps import Finding, inverted, plural, shifted
+from segcli.evaluate.traps import Finding, inverted, plural, same_files, shifted
 from segcli.metrics import Protocol
 
 __all__ = ["lie_traps", "name_traps", "size_traps"]
@@ -144,14 +144,7 @@ def lie_traps(looks: PairLooks, protocol: Protocol) -> Iterator[Finding]:
 
 def _sameness(looks: PairLooks) -> Iterator[Finding]:
     if looks.same_file:
-        yield Finding(
-            "same-files",
-            "warning",
-            f"both sides are one and the same file in {plural(looks.same_file, 'pair')} of "
-            f"{looks.pairs}",
-            "the ground truth is scored against itself: perfect by accident",
-            "give the folder of the predictions first, then the ground truth",
-        )
+        yield same_files(looks.same_file, looks.pairs)
     elif looks.pairs and looks.same == looks.pairs:
         yield Finding(
             "same-files",

@@ -10,7 +10,7 @@ from typing import Any
 from segcli import __version__
 from segcli.evaluate.accumulate import Accumulator
 from segcli.evaluate.bootstrap import bootstrap_params
-from segcli.evaluate.points import PromptedSource
+from segcli.evaluate.protocol import options_for
 from segcli.evaluate.settings import EvalSettings
 from segcli.formats.base import Source
 from segcli.metrics import Protocol
@@ -48,7 +48,8 @@ def params_block(
     """What must be known to quote or repeat the numbers; the same input gives the same block."""
     pred, gt = sources
     share = 100 * totals.ignored / totals.pixels if totals.pixels else 0.0
-    classes = settings.scored_classes
+    options = options_for(settings, gt)
+    names = options.class_names
     return {
         "protocol": protocol[0],
         "protocol_why": protocol[1],
@@ -56,9 +57,9 @@ def params_block(
         "pred": _side(pred),
         "gt": _side(gt),
         "metrics": list(settings.families),
-        "model": pred.facts() if isinstance(pred, PromptedSource) else None,
-        "class_names": None if classes is None else _by_id(classes.names),
-        "classes_ignored": [] if classes is None else sorted(classes.ignored),
+        "model": pred.facts(),
+        "class_names": None if names is None else _by_id(names),
+        "classes_ignored": sorted(options.ignored),
         "class_agnostic": settings.class_agnostic,
         "ignore_index": settings.ignore_index,
         "reduce_zero_label": settings.reduce_zero_label,

@@ -108,6 +108,10 @@ class PromptedSource(Source):
         """Paths of the pictures."""
         return list(self._images)
 
+    def prepare(self) -> None:
+        """Load the model; see `load`."""
+        self.load()
+
     def load(self) -> Loaded:
         """Load the model, once.
 

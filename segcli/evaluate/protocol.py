@@ -11,7 +11,7 @@ from segcli.evaluate.traps import ASKED_FOR
 from segcli.formats.base import Source
 from segcli.metrics import MetricOptions, Protocol
 
-__all__ = ["PROMPTED", "check_options", "choose_protocol"]
+__all__ = ["PROMPTED", "check_options", "choose_protocol", "options_for"]
 
 PROMPTED = "model"
 """The format of predictions that a model makes when prompted with the ground truth."""
@@ -42,7 +42,7 @@ def choose_protocol(pred: Source, gt: Source, wanted: Protocol | None) -> tuple[
     if wanted is not None:
         _check_possible(pred, gt, wanted)
         return wanted, ASKED_FOR
-    if isinstance(gt, Annotators):
+    if gt.annotated:
         return "regions", "there are several annotators"
     if gt.kind == "panoptic":
         return _for_panoptic(pred)

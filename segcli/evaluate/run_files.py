@@ -165,9 +165,9 @@ def _image_row(record: Json, metrics: Mapping[str, Metric], where: str) -> Image
     try:
         stored = record["sums"]
         sums = {name: _restore_sums(stored[name], m.zero()) for name, m in metrics.items()}
-    except ValueError as error:
+        scores = _own_scores(sums, metrics)
+    except (ValueError, IndexError) as error:
         raise _unfit(where, f"its sums {error}") from error
-    scores = _own_scores(sums, metrics)
     return ImageRow(record["name"], record["pred"], record["gt"], scores, tuple(sums.values()))
 
 

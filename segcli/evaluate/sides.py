@@ -153,7 +153,7 @@ def open_annotators(
         read_options(settings, side, settings.classes), kind_why="as the ground truth"
     )
     others = [_open(replace(side, path=path), options) for path in paths]
-    return pred, Annotators(gt, others)
+    return pred, Annotators(gt, others, settings.match)
 
 
 def _open(side: Side, options: ReadOptions) -> Source:

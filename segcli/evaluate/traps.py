@@ -25,6 +25,7 @@ __all__ = [
     "numbers",
     "plural",
     "protocol_reduced",
+    "same_files",
     "shifted",
     "two_classes",
     "unnamed_void",
@@ -235,4 +236,15 @@ def ignored_predicted(pixels: float, total: float) -> Finding | None:
         "they are wrong wherever the ground truth counts",
         "if they are ids of another list, name that list: --class-names cityscapes-trainids for "
         "the train ids of Cityscapes",
+    )
+
+
+def same_files(count: int, pairs: int) -> Finding:
+    """Both sides of some pairs are one file."""
+    return Finding(
+        "same-files",
+        "warning",
+        f"both sides are one and the same file in {plural(count, 'pair')} of {pairs}",
+        "the ground truth is scored against itself: perfect by accident",
+        "give the folder of the predictions first, then the ground truth",
     )

@@ -42,8 +42,9 @@ def _things(side: Segmentation, *, truth: bool) -> Segmentation:
     kept = tuple(s for s in side.segments if things is None or s.category in things)
     names = {k: v for k, v in side.categories.items() if things is None or k in things}
     ignore = side.ignore
-    void = side.labels is not None and side.labels.values == 0
-    if truth and np.any(void):
+    assert side.labels is not None
+    void = side.labels.values == 0
+    if truth and void.any():
         ignore = encode(void if ignore is None else void | decode(ignore))
     return replace(side, labels=None, segments=kept, categories=names, ignore=ignore)
 

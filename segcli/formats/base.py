@@ -97,6 +97,7 @@ class Source(ABC):
         categories: name by category id of all categories it lists; empty when it lists none.
         things: the category ids of countable things, the others being stuff; None: not stated.
         ignored: the category ids, of those listed, that do not count.
+        annotated: whether several annotators may have made masks of one image, see `read_all`.
     """
 
     format: str
@@ -109,6 +110,14 @@ class Source(ABC):
     categories: Mapping[int, str] = MappingProxyType({})
     things: frozenset[int] | None = None
     ignored: frozenset[int] = frozenset()
+    annotated: bool = False
+
+    def facts(self) -> dict[str, Any] | None:
+        """What made the masks, where they are made when read; None where they lie ready."""
+        return None
+
+    def prepare(self) -> None:  # noqa: B027 (most have nothing to do)
+        """Do what can fail for all images alike, before the first one is read."""
 
     @abstractmethod
     def keys(self) -> Sequence[str]:

@@ -24,6 +24,7 @@ class _Annotated(Source):
     """One .mat for each image."""
 
     format = "bsds"
+    annotated = True
     kind: LabelKind = "instance"
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:

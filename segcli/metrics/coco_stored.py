@@ -40,7 +40,7 @@ def restore_matches(data: Json, zero: CocoSums) -> CocoSums:
     sums = restore({name: value for name, value in data.items() if name != _MATCHES}, zero)
     try:
         evaluators = {item["class"]: [_restored(item)] for item in data[_MATCHES]}
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"have no matches: {error}") from error
     return replace(sums, evaluators=evaluators)
 

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,10 @@ def understood(zero: Sums) -> bool:
     return _adds(type(zero), zero)
 
 
-def hints_of(kind: type) -> dict[str, Any] | None:
+@cache
+def hints_of(kind: type) -> Mapping[str, Any] | None:
     """The type of each field of a dataclass, or None where they cannot be told."""
+    # Kept, because type hints are text that Python compiles again at each look.
     try:
         return typing.get_type_hints(kind)
     except NameError:

@@ -158,6 +158,7 @@ class ProposalRecall(Metric):
             "image state both, else score, else predicted IoU; ties: the earlier in its file",
             "proposal_area": "as annotated, else pixels of the mask; small <= 32², medium to 96², "
             "large >= 96² pixels",
+            "proposal_objects": "every segment of the ground truth, in panoptic maps stuff too",
             "proposal_crowd": "crowds are no objects to find; pixels that do not count are cut "
             "from both sides",
         }

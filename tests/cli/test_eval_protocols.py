@@ -68,7 +68,7 @@ def test_proposals(objects):
 
 
 def test_regions_against_several_annotators(objects):
-    """`--annotator` adds ground truth; one that agrees with the prediction raises the Rand index."""
+    """`--annotator` adds ground truth; one that agrees with the prediction raises Rand."""
     pred, gt = objects
     alone = scores(pred, gt, "--protocol", "regions")["metrics"]
     both = scores(pred, gt, "--annotator", pred)
@@ -81,7 +81,10 @@ def test_regions_against_several_annotators(objects):
 
 def test_points_prompt_the_model():
     """`--protocol points` prompts the bundled model with a point an object, and names it."""
-    picture, truth = EXAMPLES / "images" / "shapes_000001.png", EXAMPLES / "ground_truth" / "shapes_000001.png"
+    picture, truth = (
+        EXAMPLES / "images" / "shapes_000001.png",
+        EXAMPLES / "ground_truth" / "shapes_000001.png",
+    )
     result = scores(picture, truth, "--protocol", "points", "--model", "tiny")
     metrics = result["metrics"]
     assert metrics["single_point_miou"]["pooled"] <= metrics["best_of_3_miou"]["pooled"]
@@ -123,3 +126,68 @@ def test_the_zero_label_can_be_reduced(tmp_path):
         Image.fromarray(values).save(tmp_path / folder / "a.png")
     words = (tmp_path / "pred", tmp_path / "gt", "--kind", "semantic", "--reduce-zero-label")
     assert scores(*words)["metrics"]["miou"]["pooled"] == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--spacing", "2"),
+        ("--tolerance", "3"),
+        ("--boundary-ratio", "0.1"),
+        ("--label-divisor", "100"),
+        ("--seed", "1"),
+        ("--resamples", "10"),
+        ("--device", "cpu"),
+    ],
+)
+def test_options_without_effect_are_refused(objects, words):
+    """An option that would change nothing is an error that says what it needs."""
+    done = segcli("eval", *objects, *words)
+    assert done.returncode == 2
+    assert words[0] in done.stderr
+    assert "fix:" in done.stderr
+
+
+def test_a_format_that_lists_its_classes_needs_no_class_list(tmp_path):
+    """Cityscapes files without --class-names: eval, its rows and compare score the same classes."""
+    truth = np.full((20, 40), 7, np.uint8)
+    truth[:5], truth[15:] = 23, 3
+    guess = truth.copy()
+    guess[15:], guess[5:7] = 7, 4
+    for folder, name, values in (
+        ("gt", "ulm_000000_000001_gtFine_labelIds.png", truth),
+        ("pred", "ulm_000000_000001_leftImg8bit.png", guess),
+    ):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(values).save(tmp_path / folder / name)
+    pred, gt, rows = tmp_path / "pred", tmp_path / "gt", tmp_path / "rows.ndjson"
+    result = scores(pred, gt, "--per-image", rows)
+    assert result["metrics"]["miou"]["pooled"] == (8 / 10 + 1) / 2
+    assert result["params"]["classes_ignored"]
+    for words in ((pred, pred, "--gt", gt), (rows, rows)):
+        compared = json.loads(segcli("compare", *words, "--json").stdout)
+        assert compared["metrics"]["miou"]["pooled"]["a"] == (8 / 10 + 1) / 2
+
+
+def test_a_reduced_class_list_reads_the_files_as_they_are(tmp_path):
+    """Colours and void of a class list hold for the files, before the zero label is reduced."""
+    classes = tmp_path / "classes.toml"
+    table = '[[class]]\nid = {}\nname = "{}"\ncolor = [{}, 0, 0]\n{}\n'
+    classes.write_text(
+        table.format(0, "void", 0, "")
+        + table.format(1, "sky", 10, "")
+        + table.format(2, "sign", 20, "ignored = true")
+        + table.format(3, "sea", 30, "")
+    )
+    truth = np.repeat(np.array([[0, 1, 2, 3]], np.uint8), 8, axis=0).repeat(4, axis=1)
+    colours = np.zeros((*truth.shape, 3), np.uint8)
+    colours[..., 0] = truth * 10
+    predicted = np.where(truth > 0, truth - 1, 0).astype(np.uint8)
+    for folder, values in (("pred", predicted), ("gt", colours), ("ids", truth)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(values).save(tmp_path / folder / "a.png")
+    words = ("--kind", "semantic", "--class-names", classes, "--reduce-zero-label")
+    for gt in ("gt", "ids"):
+        result = scores(tmp_path / "pred", tmp_path / gt, *words)
+        rows = {row["name"]: row["iou"]["pooled"] for row in result["per_class"]}
+        assert rows == {"sky": 1, "sea": 1}

@@ -38,3 +38,19 @@ def test_a_stranger_is_no_annotator(memory, disc_maps):
     other = memory("instance", {"x.png": first.maps["00.png"]})
     with pytest.raises(InputError, match="none of its pictures"):
         Annotators(first, [other])
+
+
+def test_an_expression_pairs_annotators_too(memory, disc_maps):
+    """`--match` holds for the pictures of all annotators."""
+    first = memory("instance", disc_maps(2))
+    other = memory("instance", {f"by_ann_{k}": v for k, v in disc_maps(2).items()})
+    both = Annotators(first, [other], r"(\d+)\.png")
+    assert [len(both.read_all(key)) for key in list(first.keys())] == [2, 2]
+
+
+def test_several_annotators_in_one_file_are_regions(memory, disc_maps):
+    """A source that says it holds several annotators is scored as regions unless told otherwise."""
+    gt = memory("instance", disc_maps(2))
+    gt.annotated = True
+    assert choose_protocol(gt, gt, None)[0] == "regions"
+    assert choose_protocol(gt, gt, "instance")[0] == "instance"

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segcli.evaluate import EvalSettings, evaluate
 from segcli.evaluate.check import check
 from segcli.evaluate.traps import about_ignored, inverted, numbers, plural, shifted
+from segcli.formats import open_source
+from segcli.formats.base import ReadOptions
 from segcli.formats.classes import read_class_list
 from segcli.masks.rle import encode
 
@@ -57,6 +60,20 @@ def test_class_ids_off_by_one_are_doubted(memory):
     assert "ids" not in said(np.zeros_like(gt), gt, memory, "semantic")
     fixed = said(disc(), gt, memory, "semantic", protocol="semantic", reduce_zero_label=True)
     assert "ids" not in fixed
+
+
+@pytest.mark.parametrize("kind", ["binary", "instance", "semantic"])
+def test_files_scored_against_themselves_are_doubted(tmp_path, kind):
+    """A folder given for both sides scores 1, and it is said; a copy elsewhere is another file."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.minimum(disc(), 1 if kind == "binary" else 3)).save(
+            tmp_path / name / "a.png"
+        )
+    one, two = (open_source(tmp_path / name, ReadOptions(kind=kind)) for name in ("one", "two"))
+    words = "one and the same file in 1 pair of 1"
+    assert any(words in line for line in evaluate(one, one).warnings)
+    assert not any(words in line for line in evaluate(one, two).warnings)
 
 
 def test_ids_of_another_list_are_doubted(memory):

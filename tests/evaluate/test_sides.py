@@ -202,7 +202,7 @@ def test_a_border_of_255_that_counts_is_warned_of(tmp_path, kind):
     assert "--ignore-index 255" in warning
     settings = EvalSettings(ignore_index=255)
     assert not evaluate(*open_sides(pred, gt, settings), settings).warnings
-    assert not evaluate(*open_sides(gt, gt)).warnings
+    assert not [w for w in evaluate(*open_sides(gt, gt)).warnings if "255" in w]
 
 
 def test_records_of_one_image_the_last_counts(tmp_path, stream):

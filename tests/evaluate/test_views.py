@@ -76,3 +76,14 @@ def test_classes_of_a_panoptic_map_are_its_categories():
     full = replace(truth, ignore=None)
     scores = Semantic(MetricOptions()).measure(Pair("a", 0, guess, full)).compute()
     assert scores["miou"] == (0 + 1 + 1) / 3
+
+
+def test_void_of_a_panoptic_map_does_not_count_for_its_objects():
+    """Scored as objects, pixels without a segment count no more than for the maps themselves."""
+    segments = tuple(replace(s, category=s.id) for s in segments_from_label_map(VALUES))
+    whole = Segmentation(IMAGE, segments, labels=LabelMap(VALUES, "panoptic"))
+    settings = EvalSettings(protocol="instance")
+    ignore = view(whole, settings).ignore
+    assert ignore is not None
+    assert decode(ignore).tolist() == (VALUES == 0).tolist()
+    assert view(whole, settings, truth=False).ignore is None
