@@ -171,7 +171,7 @@ class _Job:
 def _prepare(given: dict[str, Any]) -> _Job:
     """Find every mistake in the command before anything is scored."""
     from segcli.cli.scoring import eval_config, open_scoring, refuse_idle  # noqa: PLC0415
-    from segcli.evaluate import parse_gates, read_baseline, score_names  # noqa: PLC0415
+    from segcli.evaluate import lower_scores, parse_gates, read_baseline, score_names  # noqa: PLC0415
 
     _check_stdout(given)
     _check_files(given)
@@ -181,7 +181,9 @@ def _prepare(given: dict[str, Any]) -> _Job:
     scoring = open_scoring(config, given["pred"], given["gt"], prompts)
     settings = scoring.settings
     names = score_names(scoring.protocol, settings.metric_options, settings.families)
-    gates = parse_gates(config.fail_under, config.fail_over, config.max_drop, baseline, names)
+    lower = lower_scores(scoring.protocol, settings.metric_options, settings.families)
+    asked = config.fail_under, config.fail_over, config.max_drop
+    gates = parse_gates(*asked, baseline, names, lower)
     refuse_idle(given, scoring)
     scoring.sources[0].prepare()
     return _Job(scoring, gates, given["json"], given["csv"], given["per_image"])
@@ -325,7 +327,7 @@ def _show(
     if job.json:
         output.json(evaluation.to_json(verdict.records()))
     elif "-" not in {job.csv, job.per_image}:
-        worst = worst_images(rows, evaluation.protocol)
+        worst = worst_images(rows, evaluation.protocol, lower=evaluation.params["lower_is_better"])
         print_evaluation(output.stdout, evaluation, worst)
     for note in evaluation.notes[len(job.sources) :]:
         output.note(note)

@@ -8,6 +8,7 @@ from segcli.evaluate.families import (
     choose_families,
     gated_names,
     image_score_names,
+    lower_scores,
     score_names,
 )
 from segcli.evaluate.gates import Gate, Verdict, decide, parse_gates, read_baseline
@@ -34,6 +35,7 @@ __all__ = [
     "evaluate",
     "gated_names",
     "image_score_names",
+    "lower_scores",
     "open_annotators",
     "open_sides",
     "pair_keys",

@@ -136,6 +136,10 @@ class Accumulator:
         firsts = [next(iter(metric.conventions().items())) for metric in self._metrics]
         return [f"{topic}: {words}" for topic, words in firsts]
 
+    def lower_is_better(self) -> list[str]:
+        """Names of the scores that are errors rather than merits, in the order shown."""
+        return [n for m in self._metrics for n in m.undefined if n in m.lower_is_better]
+
     def reasons(self) -> dict[str, str]:
         """Every data-set score's dotted name → the reason when it is undefined."""
         return {k: v for metric in self._metrics for k, v in metric.names().items()}

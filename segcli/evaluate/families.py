@@ -14,7 +14,7 @@ from segcli.metrics import (
     metrics_for,
 )
 
-__all__ = ["choose_families", "gated_names", "image_score_names", "score_names"]
+__all__ = ["choose_families", "gated_names", "image_score_names", "lower_scores", "score_names"]
 
 ALL = "all"
 
@@ -74,6 +74,18 @@ def image_score_names(
     """The names of the scores that each image has, in order; arguments as in `score_names`."""
     metrics = metrics_for(protocol, options or MetricOptions(), families)
     return [name for metric in metrics if metric.averaged for name in metric.undefined]
+
+
+def lower_scores(
+    protocol: Protocol, options: MetricOptions, families: Collection[str] | None = None
+) -> set[str]:
+    """Dotted names of the scores that are the better the lower they are."""
+    return {
+        name
+        for metric in metrics_for(protocol, options, families)
+        for name in metric.names()
+        if name in metric.lower_is_better or name.rpartition(".")[0] in metric.lower_is_better
+    }
 
 
 def gated_names(words: Iterable[str]) -> list[str]:

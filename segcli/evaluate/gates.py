@@ -80,6 +80,7 @@ def parse_gates(
     max_drop: Iterable[str],
     baseline: Mapping[str, float | None] | None,
     names: Collection[str],
+    lower: Collection[str] = (),
 ) -> tuple[Gate, ...]:
     """Gates from their options' words, checked before anything is scored.
 
@@ -89,6 +90,7 @@ def parse_gates(
         max_drop: `metric=allowance`, fails when lower than the baseline by more.
         baseline: an earlier evaluation's scores by dotted name.
         names: the scores this evaluation will have.
+        lower: those that are the better the lower they are: a drop of these is no loss.
 
     Raises:
         UsageError: malformed words, an unknown metric, or a drop without a baseline.
@@ -104,6 +106,12 @@ def parse_gates(
     gates += [_gate("over", "--fail-over", words, names) for words in over]
     for words in drops:
         gate = _gate("drop", "--max-drop", words, names)
+        if gate.metric in lower:
+            raise UsageError(
+                f"{gate.option}: {gate.metric} is the better the lower it is",
+                why="a drop is a gain there, and this gate would guard against gains",
+                fix=f"--fail-over {gate.metric}=LIMIT",
+            )
         before = (baseline or {}).get(gate.metric)
         if before is None:
             raise UsageError(

@@ -58,6 +58,7 @@ def params_block(
         "gt": _side(gt),
         "metrics": list(settings.families),
         "model": pred.facts(),
+        "lower_is_better": totals.lower_is_better(),
         "class_names": None if names is None else _by_id(names),
         "classes_ignored": sorted(options.ignored),
         "class_agnostic": settings.class_agnostic,

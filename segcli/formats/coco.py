@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,16 @@ from segcli.masks.labels import rank_score, segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
-__all__ = ["CLASS_AGNOSTIC", "FORMAT", "IMAGE", "ImageIds", "image_id", "images_file"]
+__all__ = [
+    "CLASS_AGNOSTIC",
+    "FORMAT",
+    "IMAGE",
+    "ImageIds",
+    "finite",
+    "image_id",
+    "images_file",
+    "listed_image",
+]
 
 CLASS_AGNOSTIC = 1
 """The category of a proposal: COCO has no way to say none."""
@@ -212,10 +222,10 @@ class _Results(Source):
     def _segment(self, key: str, detection: dict[str, Any], size: tuple[int, int]) -> Segment:
         try:
             rle = from_coco(detection["segmentation"], *size)
-            score, category = float(detection["score"]), int(detection["category_id"])
+            score, category = finite(detection["score"]), int(detection["category_id"])
         except MaskError as error:
             raise located(f"{self._path}: {key}", error, _ENTRY) from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MaskError(
                 f"{self._path}: {key}: malformed", why=repr(error), fix=_ENTRY
             ) from error
@@ -274,14 +284,42 @@ def _listed(path: Path, dataset: Any) -> Iterator[tuple[int, str, tuple[int, int
             fix="remove it, or write the results again",
         )
     for image in images:
-        try:
-            size = int(image["height"]), int(image["width"])
-            entry = image_id(image["id"], str(path)), str(image["file_name"]), size
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{path}: a malformed image: {image}", why=repr(error), fix=IMAGE
-            ) from error
-        yield entry
+        yield listed_image(path, image)
+
+
+def listed_image(path: Path, image: Any) -> tuple[int, str, tuple[int, int]]:  # noqa: ANN401
+    """Id, name and (height, width) of an entry of a COCO file's `images`.
+
+    Raises:
+        InputError: it does not say them all, or the image has no pixels.
+    """
+    try:
+        number, name = image_id(image["id"], f"{path}: an image"), image["file_name"]
+        height, width = int(image["height"]), int(image["width"])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{path}: a malformed image: {image}", why=repr(error), fix=IMAGE
+        ) from error
+    if not isinstance(name, str) or not name or min(height, width) < 1:
+        raise InputError(
+            f"{path}: a malformed image: {image}",
+            why="its file_name is no text" if height > 0 < width else "it has no pixels",
+            fix=IMAGE,
+        )
+    return number, name, (height, width)
+
+
+def finite(value: Any) -> float:  # noqa: ANN401 (parsed JSON)
+    """A number.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it is text that is none, NaN or infinite.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not a finite number")
+    return number
 
 
 def _size(where: str, detections: list[dict[str, Any]]) -> tuple[int, int]:

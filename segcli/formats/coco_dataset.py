@@ -9,7 +9,15 @@ from typing import Any
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, located, replacing
-from segcli.formats.coco import CLASS_AGNOSTIC, IMAGE, ImageIds, dump, image_id, image_record
+from segcli.formats.coco import (
+    CLASS_AGNOSTIC,
+    ImageIds,
+    dump,
+    finite,
+    image_id,
+    image_record,
+    listed_image,
+)
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.labels import segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
@@ -93,7 +101,7 @@ class CocoDataset(Source):
         self._by_id: dict[int, list[dict[str, Any]]] = {}
         for annotation in parsed["annotations"]:
             self._by_id.setdefault(self._image_of(annotation), []).append(annotation)
-        crowd = sum(bool(a.get("iscrowd")) for a in parsed["annotations"])
+        crowd = sum(a.get("iscrowd") in (1, "1") for a in parsed["annotations"])
         self.description = (
             f"{path}: COCO dataset, {len(parsed['annotations'])} annotations ({crowd} crowd) of "
             f"{len(self.categories)} categories in {len(self._images)} images"
@@ -139,20 +147,27 @@ class CocoDataset(Source):
         where = f"{self._path}: {key}: annotation {annotation.get('id')}"
         try:
             category = int(annotation["category_id"])
+            score, number = annotation.get("score"), annotation.get("id")
             segment = segment_from_rle(
                 from_coco(annotation["segmentation"], height, width),
-                score=annotation.get("score"),
+                score=None if score is None else finite(score),
                 category=category,
                 category_name=self.categories.get(category),
-                id=annotation.get("id"),
-                iscrowd=bool(annotation.get("iscrowd", 0)),
+                id=number if isinstance(number, int) else None,
+                # Text is true whatever it says: "0" must not be a crowd.
+                iscrowd=bool(int(annotation.get("iscrowd") or 0)),
             )
-            area = annotation.get("area")
-            area = segment.area if area is None else float(area)
+            area = segment.area if annotation.get("area") is None else finite(annotation["area"])
         except MaskError as error:
             raise located(where, error, _ANNOTATION) from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
+        if area < 0:
+            raise MaskError(
+                f"{where}: has the area {area:g}",
+                why="COCO leaves objects of a negative area out in silence",
+                fix="correct it; without an area it is counted from the mask",
+            )
         return replace(segment, area=area)
 
 
@@ -182,13 +197,7 @@ def _images(path: Path, parsed: dict[str, Any]) -> dict[str, dict[str, Any]]:
     images: dict[str, dict[str, Any]] = {}
     seen: set[int] = set()
     for image in parsed["images"]:
-        try:
-            name, number = str(image["file_name"]), image_id(image["id"], f"{path}: an image")
-            size = {"height": int(image["height"]), "width": int(image["width"])}
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{path}: a malformed image: {image}", why=repr(error), fix=IMAGE
-            ) from error
+        number, name, (height, width) = listed_image(path, image)
         if name in images:
             raise InputError(
                 f"{path}: two images have the file name {name}", fix="make them unique"
@@ -196,7 +205,7 @@ def _images(path: Path, parsed: dict[str, Any]) -> dict[str, dict[str, Any]]:
         if number in seen:
             raise InputError(f"{path}: two images have the id {number}", fix="make them unique")
         seen.add(number)
-        images[name] = {"id": number, **size}
+        images[name] = {"id": number, "height": height, "width": width}
     return images
 
 

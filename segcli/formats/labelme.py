@@ -99,7 +99,9 @@ class _Images(Source):
             objects.setdefault((shape.index,) if alone else (shape.label, shape.group), []).append(
                 shape
             )
-        return tuple(self._segment(number, parts) for number, parts in enumerate(objects.values(), 1))
+        return tuple(
+            self._segment(number, parts) for number, parts in enumerate(objects.values(), 1)
+        )
 
     def _segment(self, number: int, parts: Sequence[Shape]) -> Segment:
         label = parts[0].label

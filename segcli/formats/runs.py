@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segcli.masks.row_runs import row_starts
+
 __all__ = ["Runs", "pieces", "runs_of"]
 
 Indices = npt.NDArray[np.intp]
@@ -48,10 +50,8 @@ def runs_of(values: npt.NDArray[Any]) -> Runs:
         values: (H, W) integers or bools, of at least one pixel.
     """
     height, width = values.shape
-    first = np.empty((height, width), np.bool_)
-    first[:, 0] = True
-    np.not_equal(values[:, 1:], values[:, :-1], out=first[:, 1:])
-    starts = np.flatnonzero(first)
+    starts = row_starts([values])
+    assert starts is not None
     return Runs(starts, values.ravel()[starts], height, width)
 
 

@@ -158,10 +158,12 @@ class Metric(ABC):
         undefined: every score's name → the reason when it is undefined.
         averaged: True when scores make sense for one image: each is then given pooled over the data
             set and as the mean of images. False: only over the data set.
+        lower_is_better: names of the scores that are errors rather than merits.
     """
 
     undefined: Mapping[str, str]
     averaged: bool = True
+    lower_is_better: frozenset[str] = frozenset()
 
     @abstractmethod
     def zero(self) -> Sums:

@@ -1,26 +1,24 @@
 """COCO mask AP and AR: the twelve numbers, and AP per class.
 
 Matching and accumulation are hotcoco's, equal to pycocotools' `COCOeval(iouType="segm")` within
-rounding; this module and `masks/rle.py` are the only ones that call it. Detections are matched as
-each image arrives, so masks are not kept.
+rounding; see `coco_matches`.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
-from hotcoco import StreamingEval
-
 from segcli.errors import PairError
 from segcli.masks.labels import rank_score, segments_of
-from segcli.masks.rle import segment_from_rle, to_coco
+from segcli.masks.rle import segment_from_rle
 from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums
-from segcli.metrics.coco_curves import TWELVE, Curves, curves_of, twelve
+from segcli.metrics.coco_curves import TWELVE, Curves, twelve
+from segcli.metrics.coco_matches import EVERY_CLASS, CodedImage, Matches
 from segcli.records import Segment
 
 __all__ = ["EVERY_CLASS", "CocoAp", "CocoSums", "Objects", "objects_of"]
@@ -29,7 +27,6 @@ MAX_DETECTIONS = 100
 _NONE = "the ground truth has no object (of this size)"
 
 Scope = Literal["per class", "class-agnostic"]
-EVERY_CLASS = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +47,13 @@ class Objects:
 
     def totals(self, pair: Pair) -> dict[str, Any]:
         """The fields of `CocoSums` that say what was matched, for one image."""
+        truths, guesses = _categories(self.gt), _categories(self.pred)
         return {
             "names": dict(pair.gt.categories),
-            "gt_classes": {*pair.gt.categories, *_categories(self.gt)},
-            "pred_classes": set(_categories(self.pred)),
-            "gt_objects": (len(self.gt), len(_categories(self.gt))),
-            "pred_objects": (len(self.pred), len(_categories(self.pred))),
+            "gt_classes": {*pair.gt.categories, *truths},
+            "pred_classes": set(guesses),
+            "gt_objects": (len(self.gt), len(truths)),
+            "pred_objects": (len(self.pred), len(guesses)),
             "scores": (min(self.scores), max(self.scores)) if self.scores else None,
             "unscored": self.unscored,
             "capped": int(len(self.pred) > MAX_DETECTIONS),
@@ -79,16 +77,6 @@ def _categories(segments: Iterable[Segment]) -> list[int]:
 
 
 @dataclass(slots=True)
-class _Image:
-    """The annotations of one image, as COCO dictionaries by category (None = all as one)."""
-
-    index: int
-    size: dict[str, int]
-    gt: dict[int | None, list[dict[str, Any]]]
-    pred: dict[int | None, list[dict[str, Any]]]
-
-
-@dataclass(slots=True)
 class CocoSums(Sums):
     """Matches by class, and what has to be said about the objects that were matched.
 
@@ -96,8 +84,9 @@ class CocoSums(Sums):
         prefix: put before each score's name.
         title: what people call the scores.
         agnostic: True when all objects are one class by request.
-        evaluators: by category id, and for all objects as one class under None; a class has one
-            from the first image that holds it.
+        evaluators: matched images by category id, and for all objects as one class under None,
+            where it is not hotcoco that matches.
+        matches: what hotcoco matched.
         names: category names, where known.
         gt_objects: true objects, and of these with a category.
         pred_objects: predicted objects, and of these with a category.
@@ -106,7 +95,7 @@ class CocoSums(Sums):
         scores: the lowest and highest score, or None before the first prediction.
         unscored: predictions that state no score.
         capped: images with more than 100 predictions.
-        images: images that are not matched yet.
+        images: of the sums of one image, that image, not matched yet.
     """
 
     prefix: ClassVar[str] = ""
@@ -114,6 +103,7 @@ class CocoSums(Sums):
 
     agnostic: bool = False
     evaluators: dict[int | None, Any] = field(default_factory=dict)
+    matches: Matches = field(default_factory=Matches)
     names: dict[int, str] = field(default_factory=dict)
     gt_objects: tuple[int, int] = (0, 0)
     pred_objects: tuple[int, int] = (0, 0)
@@ -122,7 +112,7 @@ class CocoSums(Sums):
     scores: tuple[float, float] | None = None
     unscored: int = 0
     capped: int = 0
-    images: list[_Image] = field(default_factory=list)
+    images: list[CodedImage] = field(default_factory=list)
 
     def add(self, other: Sums) -> None:
         """Add the matches of other images, whose indices must be others."""
@@ -132,8 +122,6 @@ class CocoSums(Sums):
             self.evaluators[category] = (
                 copy.copy(evaluator) if mine is None else self._merged(mine, evaluator)
             )
-        for image in other.images:
-            self._feed(image)
         self.names.update(other.names)
         self.gt_objects = _plus(self.gt_objects, other.gt_objects)
         self.pred_objects = _plus(self.pred_objects, other.pred_objects)
@@ -143,40 +131,42 @@ class CocoSums(Sums):
         self.scores = (min(r[0] for r in ranges), max(r[1] for r in ranges)) if ranges else None
         self.unscored += other.unscored
         self.capped += other.capped
+        self.matches.add(other.matches, other.images, named=self._named)
 
-    def _merged(self, mine: Any, other: Any) -> Any:  # noqa: ANN401 (hotcoco ships no types)
-        return StreamingEval.merge([mine, other])
+    def _merged(self, mine: Any, other: Any) -> Any:  # noqa: ANN401 (as the subclass has them)
+        raise NotImplementedError
 
     def _finished(self, evaluator: Any) -> Curves:  # noqa: ANN401 (the same)
-        # Finishing an evaluator closes it, and more images may follow.
-        done = copy.copy(evaluator).finalize()
-        done.accumulate()
-        return curves_of(done.eval)
+        raise NotImplementedError
 
-    def _feed(self, image: _Image) -> None:
-        for category in {*image.gt, *image.pred}:
-            if category not in self.evaluators:
-                self.evaluators[category] = StreamingEval([{"id": 1, "name": "object"}], "segm")
-            self.evaluators[category].update(
-                [{"id": image.index + 1, **image.size}],
-                image.gt.get(category, []),
-                image.pred.get(category, []),
-            )
+    def _curves(self) -> dict[int | None, Curves]:
+        """Of each class where classes count, else of all objects as one under None."""
+        self.matches.match(named=self._named)
+        by_class = self.scope == "per class"
+        found = {
+            category: self._finished(self.evaluators[category])
+            for category in sorted(self.evaluators, key=lambda c: -1 if c is None else c)
+            if (category is not EVERY_CLASS) == by_class
+        }
+        if by_class:
+            return {**found, **self.matches.curves(self.gt_classes | self.pred_classes)}
+        return {**found, **self.matches.curves_as_one()}
+
+    @property
+    def _named(self) -> bool:
+        """Whether every object so far has a category that counts."""
+        (gt, gt_named), (pred, pred_named) = self.gt_objects, self.pred_objects
+        return not self.agnostic and gt == gt_named and pred == pred_named
 
     @property
     def scope(self) -> Scope:
         """Per class when every object of both sides has a category, else all as one class."""
-        (gt, gt_named), (pred, pred_named) = self.gt_objects, self.pred_objects
-        named = gt > 0 and gt == gt_named and pred == pred_named
-        return "per class" if named and not self.agnostic else "class-agnostic"
+        return "per class" if self._named and self.gt_objects[0] else "class-agnostic"
 
     def compute(self) -> dict[str, float]:
         """The twelve numbers."""
-        wanted: Iterable[int | None] = [EVERY_CLASS]
-        if self.scope == "per class":
-            wanted = sorted(c for c in self.evaluators if c is not EVERY_CLASS)
-        curves = [self._finished(self.evaluators[c]) for c in wanted if c in self.evaluators]
-        return {self.prefix + name: value for name, value in twelve(curves).items()}
+        found = twelve(list(self._curves().values()))
+        return {self.prefix + name: value for name, value in found.items()}
 
     def counts(self) -> dict[str, int]:
         """Objects of both sides."""
@@ -187,8 +177,8 @@ class CocoSums(Sums):
         if self.scope != "per class":
             return {}
         rows: list[Row] = []
-        for category in sorted(c for c in self.evaluators if c is not None):
-            scores = twelve([self._finished(self.evaluators[category])])
+        for category, curves in self._curves().items():
+            scores = twelve([curves])
             if math.isnan(scores["ar100"]):
                 continue
             row: Row = {"class": category, "name": self.names.get(category)}
@@ -255,13 +245,22 @@ class CocoAp(Metric):
         """The objects of one image, ready to be matched."""
         found = objects_of(pair)
         image = pair.gt.image
-        size = {"height": image.height, "width": image.width}
-        truths = [_annotation(s, pair.index, i) for i, s in enumerate(found.gt)]
-        guesses = [
-            _detection(s, pair.index, v) for s, v in zip(found.pred, found.scores, strict=True)
-        ]
-        grouped = _grouped(pair, (found.gt, truths), (found.pred, guesses))
-        return CocoSums(**found.totals(pair), images=[_Image(pair.index, size, *grouped)])
+        void = None
+        if pair.gt.ignore is not None:
+            area = segment_from_rle(pair.gt.ignore).area
+            void = (pair.gt.ignore.counts, EVERY_CLASS, float(area), True)
+        coded = CodedImage(
+            pair.index,
+            image.height,
+            image.width,
+            [(s.mask.counts, s.category, float(s.area), s.iscrowd) for s in found.gt],
+            [
+                (s.mask.counts, s.category, score)
+                for s, score in zip(found.pred, found.scores, strict=True)
+            ],
+            void,
+        )
+        return CocoSums(**found.totals(pair), images=[coded])
 
     def conventions(self) -> dict[str, str]:
         """COCO's rules."""
@@ -287,57 +286,6 @@ def _score(pair: Pair, segment: Segment) -> float | None:
             why="scores rank the predictions, so each must be a finite number",
         )
     return score if stated else None
-
-
-def _annotation(segment: Segment, index: int, number: int) -> dict[str, Any]:
-    # From 1: COCO's matching takes the id 0 for "not matched".
-    return {
-        "id": number + 1,
-        "image_id": index + 1,
-        "category_id": 1,
-        "iscrowd": int(segment.iscrowd),
-        "area": float(segment.area),
-        "segmentation": to_coco(segment.mask),
-    }
-
-
-def _detection(segment: Segment, index: int, score: float) -> dict[str, Any]:
-    return {
-        "image_id": index + 1,
-        "category_id": 1,
-        "score": score,
-        "segmentation": to_coco(segment.mask),
-    }
-
-
-Coded = tuple[Sequence[Segment], Sequence[dict[str, Any]]]
-ByCategory = dict["int | None", list[dict[str, Any]]]
-
-
-def _grouped(pair: Pair, gt: Coded, pred: Coded) -> tuple[ByCategory, ByCategory]:
-    """Annotations and detections by category; pixels that do not count are a crowd in each.
-
-    As one class they come by category, as pycocotools takes them with `useCats = 0`.
-    """
-    truths, guesses = _by_category(*gt), _by_category(*pred)
-    if pair.gt.ignore is not None:
-        void = segment_from_rle(pair.gt.ignore, iscrowd=True)
-        annotation = _annotation(void, pair.index, len(gt[0]))
-        for category in {*truths, *guesses}:
-            truths.setdefault(category, []).append(annotation)
-    return truths, guesses
-
-
-def _by_category(
-    segments: Iterable[Segment], coded: Iterable[dict[str, Any]]
-) -> dict[int | None, list[dict[str, Any]]]:
-    groups: dict[int | None, list[dict[str, Any]]] = {}
-    both = zip(segments, coded, strict=True)
-    for segment, annotation in sorted(both, key=lambda one: one[0].category or 0):
-        groups.setdefault(EVERY_CLASS, []).append(annotation)
-        if segment.category is not None:
-            groups.setdefault(segment.category, []).append(annotation)
-    return groups
 
 
 def _plus(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segcli.masks.row_runs import row_starts
 from segcli.metrics.base import BoolMask
 
 __all__ = ["Contingency", "contingency"]
@@ -57,10 +58,10 @@ def contingency(first: Values, second: Values, counted: BoolMask | None = None) 
     a, b = _flat(first), _flat(second)
     inside = None if counted is None else counted.ravel()
     lengths: Integers | None = None
-    changes = _changes(a, b, inside)
-    if np.count_nonzero(changes) * _PIXELS_A_RUN <= changes.size:
-        starts = np.flatnonzero(changes)
-        lengths = np.diff(starts, append=changes.size)
+    maps = (first, second) if counted is None else (first, second, counted)
+    starts = row_starts(maps, a.size // _PIXELS_A_RUN)
+    if starts is not None:
+        lengths = np.diff(starts, append=a.size)
         a, b = a[starts], b[starts]
         if inside is not None:
             kept = inside[starts]
@@ -73,17 +74,6 @@ def contingency(first: Values, second: Values, counted: BoolMask | None = None) 
 def _flat(values: Values) -> Values:
     flat = values.ravel()
     return flat.view(np.uint8) if flat.dtype == bool else flat
-
-
-def _changes(a: Values, b: Values, inside: BoolMask | None) -> BoolMask:
-    """Where a run starts: the pixel differs from the one before, in any of the maps."""
-    changes = np.ones(a.size, bool)
-    if a.size:
-        np.not_equal(a[1:], a[:-1], out=changes[1:])
-        changes[1:] |= b[1:] != b[:-1]
-        if inside is not None:
-            changes[1:] |= inside[1:] != inside[:-1]
-    return changes
 
 
 def _counted(a: Values, b: Values, lengths: Integers | None) -> Contingency:

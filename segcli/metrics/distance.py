@@ -247,6 +247,7 @@ class Distance(Metric):
         self._spacing = options.spacing
         self._tolerances = options.tolerances
         self.undefined = dict.fromkeys(_names(options.tolerances), _EMPTY)
+        self.lower_is_better = frozenset(n for n in self.undefined if not n.startswith("nsd_"))
 
     def zero(self) -> Sums:
         """No outline."""

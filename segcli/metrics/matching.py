@@ -180,6 +180,7 @@ class Matching(Metric):
     """Objects against objects, class left aside."""
 
     undefined = MappingProxyType(_undefined())
+    lower_is_better = frozenset({"over_segmented", "under_segmented"})
 
     def __init__(self, options: MetricOptions) -> None:
         del options

@@ -113,6 +113,7 @@ class Points(Metric):
     """One point an object, against the object."""
 
     undefined = _UNDEFINED
+    lower_is_better = frozenset({"iou_error"})
 
     def __init__(self, options: MetricOptions) -> None:
         del options

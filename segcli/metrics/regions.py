@@ -185,6 +185,7 @@ class Partition(Metric):
             "covering_pred": _NO_PIXEL,
         }
     )
+    lower_is_better = frozenset({"voi", "voi_split", "voi_merge"})
 
     def __init__(self, options: MetricOptions) -> None:
         del options

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import islice
 from types import MappingProxyType
 
 import numpy as np
@@ -35,6 +37,7 @@ from segcli.metrics.confusion import (
     semantic_scores,
     spread,
 )
+from segcli.metrics.exact import exact_sums
 from segcli.records import Segmentation
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
 NO_CLASS = -(2**31)
 """The value of predicted pixels that are of no class: wrong wherever something counts."""
 
+_AT_ONCE = 64
 _NO_CLASS = "no class occurs on either side (0/0)"
 _UNDEFINED = MappingProxyType(
     {
@@ -63,6 +67,9 @@ _UNDEFINED = MappingProxyType(
 )
 
 
+ClassScores = tuple[tuple[int, ...], npt.NDArray[np.float64]]
+
+
 @dataclass(slots=True)
 class ConfusionSums(Sums):
     """A confusion matrix over the classes seen so far.
@@ -72,7 +79,9 @@ class ConfusionSums(Sums):
         matrix: (K, K) int64 pixels; rows = ground truth, columns = prediction.
         class_names: name by class id, or None when no list was given.
         ignored: listed classes that do not count: predicted, they are wrong, and in no mean.
-        of_images: by class id and score, the sum over images of each image's own score.
+        of_images: by class id and score, the sum over images of each image's own score, but for
+            the latest images.
+        latest: of these, (K,) class ids and (K, ratios) scores; summed together, as that is faster.
         images: images added.
     """
 
@@ -81,6 +90,7 @@ class ConfusionSums(Sums):
     class_names: Mapping[int, str] | None = None
     ignored: frozenset[int] = frozenset()
     of_images: dict[int, dict[str, ExactSum]] = field(default_factory=dict)
+    latest: list[ClassScores] = field(default_factory=list)
     images: int = 0
 
     @classmethod
@@ -93,12 +103,8 @@ class ConfusionSums(Sums):
     ) -> ConfusionSums:
         """The sums of one image with that confusion matrix."""
         scores = per_class(matrix)
-        sums: dict[int, dict[str, ExactSum]] = {c: {} for c in classes}
-        for name in RATIOS:
-            for number, value in zip(classes, scores[name].tolist(), strict=True):
-                sums[number][name] = ExactSum()
-                sums[number][name].push(value)
-        return cls(classes, matrix, class_names, ignored, sums, images=1)
+        latest = [(classes, np.stack([scores[name] for name in RATIOS], axis=1))]
+        return cls(classes, matrix, class_names, ignored, latest=latest, images=1)
 
     def add(self, other: Sums) -> None:
         """Add pixels of other images, whatever classes they hold."""
@@ -110,10 +116,33 @@ class ConfusionSums(Sums):
         rows = np.searchsorted(classes, other.classes)
         self.matrix[np.ix_(rows, rows)] += other.matrix
         for number, sums in other.of_images.items():
-            mine = self.of_images.setdefault(number, {name: ExactSum() for name in sums})
-            for name, value in sums.items():
-                mine[name].add(value)
+            self._add_class(number, sums.values())
+        self.latest += other.latest
+        if len(self.latest) >= _AT_ONCE:
+            self._sum_latest()
         self.images += other.images
+
+    def _add_class(self, number: int, sums: Iterable[ExactSum]) -> None:
+        mine = self.of_images.setdefault(number, {name: ExactSum() for name in RATIOS})
+        for total, value in zip(mine.values(), sums, strict=True):
+            total.add(value)
+
+    def _sum_latest(self) -> None:
+        images, self.latest = self.latest, []
+        numbers = sorted({number for classes, _ in images for number in classes})
+        shape = len(images), len(numbers), len(RATIOS)
+        scores, holds = np.full(shape, np.nan), np.zeros(shape, bool)
+        for i, (classes, own) in enumerate(images):
+            places = np.searchsorted(numbers, classes)
+            scores[i, places], holds[i, places] = own, True
+        defined = ~np.isnan(scores)
+        values = np.where(defined, scores, 0.0).reshape(len(images), -1)
+        (totals,) = exact_sums(np.ones((1, len(images)), np.int64), values)
+        counts = defined.sum(axis=0).ravel().tolist()
+        undefined = (holds & ~defined).sum(axis=0).ravel().tolist()
+        sums = map(ExactSum, map(Fraction, totals), counts, undefined)
+        for number in numbers:
+            self._add_class(number, islice(sums, len(RATIOS)))
 
     def compute(self) -> dict[str, float]:
         """Means over the classes that occur, and pixel accuracy."""
@@ -147,6 +176,8 @@ class ConfusionSums(Sums):
 
     def tables(self) -> dict[str, list[Row]]:
         """One row a class, absent ones of the list included."""
+        if self.latest:
+            self._sum_latest()
         scores = per_class(self.matrix)
         index = {number: i for i, number in enumerate(self.classes)}
         rows: list[Row] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,11 +54,21 @@ def score_rows(metrics: Mapping[str, float]) -> list[ScoreRow]:
     return rows
 
 
-def worst_images(rows: Sequence[ImageRow], protocol: Protocol, count: int = 5) -> list[ImageRow]:
-    """The images that score lowest by the protocol's headline metric, the lowest first."""
+def worst_images(
+    rows: Sequence[ImageRow], protocol: Protocol, count: int = 5, lower: Collection[str] = ()
+) -> list[ImageRow]:
+    """The images that score worst by the protocol's headline metric, the worst first.
+
+    Args:
+        rows: all images.
+        protocol: what was compared.
+        count: how many to name.
+        lower: the scores that are the better the lower they are.
+    """
     name = _headline(rows, protocol)
+    sign = -1 if name in lower else 1
     scored = [row for row in rows if not math.isnan(row.scores[name])]
-    return sorted(scored, key=lambda row: (row.scores[name], row.name))[:count]
+    return sorted(scored, key=lambda row: (sign * row.scores[name], row.name))[:count]
 
 
 def _headline(rows: Sequence[ImageRow], protocol: Protocol) -> str:
@@ -77,13 +87,13 @@ def print_evaluation(
         console: where to; a console that is no terminal gets the same text without colour or lines
             drawn by the terminal.
         evaluation: what was scored.
-        worst: images to name, lowest first.
+        worst: images to name, the worst first.
     """
     parts: list[RenderableType] = [_header(evaluation), _scores(evaluation)]
     tables = evaluation.tables
     parts += [_table(name.replace("_", " "), rows) for name, rows in tables.items() if rows]
     if worst:
-        parts.append(_worst(worst, evaluation.protocol))
+        parts.append(_worst(worst, evaluation))
     if reasons := _reasons(evaluation):
         parts.append(reasons)
     print_parts(console, parts)
@@ -166,9 +176,10 @@ def _label(column: str) -> str:
     return name if scope == "pooled" else _COLUMNS.get(column, column)
 
 
-def _worst(rows: Sequence[ImageRow], protocol: Protocol) -> Table:
-    name = _headline(rows, protocol)
-    table = frame(f"lowest {name}")
+def _worst(rows: Sequence[ImageRow], evaluation: Evaluation) -> Table:
+    name = _headline(rows, evaluation.protocol)
+    end = "highest" if name in evaluation.params["lower_is_better"] else "lowest"
+    table = frame(f"{end} {name}")
     table.add_column("image", overflow="fold")
     table.add_column(name, justify="right", no_wrap=True)
     for row in rows:

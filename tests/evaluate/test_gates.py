@@ -119,3 +119,10 @@ def test_every_score_can_be_a_gate(protocol):
     assert len(set(names)) == len(names)
     assert not [(a, b) for a in names for b in names if b.startswith(f"{a}.")]
     parse_gates([f"{name}=0.5" for name in names], [], [], None, names)
+
+
+def test_a_drop_of_an_error_is_no_loss():
+    """`--max-drop` on a score that is the better the lower it is would guard against gains."""
+    with pytest.raises(UsageError, match="the better the lower") as caught:
+        parse_gates([], [], ["distance=1"], {"distance": 5.0}, NAMES, {"distance"})
+    assert caught.value.fix == "--fail-over distance=LIMIT"

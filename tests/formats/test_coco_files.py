@@ -377,3 +377,56 @@ def test_a_broken_companion_is_an_input_error(tmp_path, companion):
     (tmp_path / "r.images.json").write_text(json.dumps(companion))
     with pytest.raises(InputError, match=r"r\.images\.json"):
         open_source(tmp_path / "r.json")
+
+
+SQUARE = [[1, 1, 6, 1, 6, 6, 1, 6]]
+
+
+def save_dataset(folder, image=None, annotation=None):
+    """A dataset of one image with one object, as it is but for what is given."""
+    image = {"id": 1, "file_name": "a.png", "height": 8, "width": 8} | (image or {})
+    annotation = {"id": 7, "image_id": 1, "category_id": 1, "segmentation": SQUARE} | (
+        annotation or {}
+    )
+    path = folder / "gt.json"
+    content = {"images": [image], "annotations": [annotation], "categories": []}
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    "image", [{"height": -8}, {"width": 0}, {"file_name": None}, {"file_name": ""}]
+)
+def test_an_image_without_pixels_or_name_is_an_input_error(tmp_path, image):
+    """Of a negative height nothing can be scored; "None" is no name that a file has."""
+    with pytest.raises(InputError, match="malformed image"):
+        CocoDataset(save_dataset(tmp_path, image))
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        {"segmentation": [[1, 2, 3]]},
+        {"segmentation": []},
+        {"area": -5},
+        {"area": float("nan")},
+        {"score": "high"},
+        {"iscrowd": "no"},
+        {"category_id": float("inf")},
+    ],
+)
+def test_a_malformed_annotation_is_named(tmp_path, annotation):
+    """None of these may change a score in silence: file, image and annotation are said."""
+    path = save_dataset(tmp_path, annotation=annotation)
+    with pytest.raises(MaskError, match=r"gt\.json: a\.png: annotation 7: "):
+        CocoDataset(path).read("a.png")
+
+
+@pytest.mark.parametrize(("iscrowd", "expected"), [("0", False), ("1", True), (None, False)])
+def test_a_crowd_mark_may_be_text(tmp_path, iscrowd, expected):
+    """The text "0" is true in Python, and no crowd."""
+    source = CocoDataset(save_dataset(tmp_path, annotation={"iscrowd": iscrowd, "id": "7"}))
+    segment = source.read("a.png").segments[0]
+    assert segment.iscrowd is expected
+    assert segment.id is None
+    assert f"({int(expected)} crowd)" in source.description

@@ -136,6 +136,7 @@ def test_the_worst_images_come_first():
         for n, v in (("d", 0.5), ("c", math.nan), ("b", 0.1), ("a", 0.5))
     ]
     assert [row.name for row in worst_images(rows, "binary", 2)] == ["b", "a"]
+    assert [row.name for row in worst_images(rows, "binary", 2, {"iou"})] == ["a", "d"]
 
 
 def test_csv_holds_every_number():
