@@ -19,8 +19,8 @@ from segcli.formats.base import (
 )
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.labels import rank_score, segments_of
-from segcli.masks.rle import from_coco, segment_from_rle, to_coco
-from segcli.records import ImageRef, LabelKind, Segment, Segmentation
+from segcli.masks.rle import Box, from_coco, measure, to_coco
+from segcli.records import RLE, ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = [
     "CLASS_AGNOSTIC",
@@ -214,22 +214,31 @@ class _Results(Source):
         """One image's detections, best first."""
         detections = self._by_id.get(self._ids[key], [])
         size = self._sizes.get(key) or _size(f"{self._path}: {key}", detections)
-        segments = [self._segment(key, detection, size) for detection in detections]
+        masks = [self._mask(key, detection, size) for detection in detections]
+        segments = [
+            self._segment(key, detection, mask, measured)
+            for detection, mask, measured in zip(detections, masks, measure(masks), strict=True)
+        ]
         segments.sort(key=rank_score, reverse=True)
         image = ImageRef(path=key, height=size[0], width=size[1], source=str(self._path))
         return Segmentation(image=image, segments=tuple(segments))
 
-    def _segment(self, key: str, detection: dict[str, Any], size: tuple[int, int]) -> Segment:
+    def _mask(self, key: str, detection: dict[str, Any], size: tuple[int, int]) -> RLE:
         try:
-            rle = from_coco(detection["segmentation"], *size)
-            score, category = finite(detection["score"]), int(detection["category_id"])
+            return from_coco(detection["segmentation"], *size)
         except MaskError as error:
             raise located(f"{self._path}: {key}", error, _ENTRY) from error
+
+    def _segment(
+        self, key: str, detection: dict[str, Any], mask: RLE, measured: tuple[int, Box]
+    ) -> Segment:
+        try:
+            score, category = finite(detection["score"]), int(detection["category_id"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MaskError(
                 f"{self._path}: {key}: malformed", why=repr(error), fix=_ENTRY
             ) from error
-        return segment_from_rle(rle, score=score, category=None if self._proposals else category)
+        return Segment(mask, *measured, score, None if self._proposals else category)
 
 
 def _file_name(path: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from segcli.formats.coco import (
 )
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.labels import segments_of
-from segcli.masks.rle import from_coco, segment_from_rle, to_coco
-from segcli.records import ImageRef, LabelKind, Segment, Segmentation
+from segcli.masks.rle import Box, from_coco, measure, to_coco
+from segcli.records import RLE, ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = ["FORMAT", "CocoDataset", "image_ids"]
 
@@ -136,20 +135,40 @@ class CocoDataset(Source):
         """
         height, width = self.sizes[key]
         annotations = self._by_id.get(self._images[key]["id"], [])
-        segments = tuple(self._segment(key, a, height, width) for a in annotations)
+        masks = [self._mask(key, annotation, height, width) for annotation in annotations]
+        segments = tuple(
+            self._segment(key, annotation, mask, measured)
+            for annotation, mask, measured in zip(annotations, masks, measure(masks), strict=True)
+        )
         return Segmentation(
             image=ImageRef(path=key, height=height, width=width, source=str(self._path)),
             segments=segments,
             categories=dict(self.categories),
         )
 
-    def _segment(self, key: str, annotation: dict[str, Any], height: int, width: int) -> Segment:
-        where = f"{self._path}: {key}: annotation {annotation.get('id')}"
+    def _where(self, key: str, annotation: dict[str, Any]) -> str:
+        return f"{self._path}: {key}: annotation {annotation.get('id')}"
+
+    def _mask(self, key: str, annotation: dict[str, Any], height: int, width: int) -> RLE:
+        try:
+            return from_coco(annotation["segmentation"], height, width)
+        except MaskError as error:
+            raise located(self._where(key, annotation), error, _ANNOTATION) from error
+        except KeyError as error:
+            where = self._where(key, annotation)
+            raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
+
+    def _segment(
+        self, key: str, annotation: dict[str, Any], mask: RLE, measured: tuple[int, Box]
+    ) -> Segment:
         try:
             category = int(annotation["category_id"])
             score, number = annotation.get("score"), annotation.get("id")
-            segment = segment_from_rle(
-                from_coco(annotation["segmentation"], height, width),
+            area = measured[0] if annotation.get("area") is None else finite(annotation["area"])
+            segment = Segment(
+                mask=mask,
+                area=area,
+                box_xywh=measured[1],
                 score=None if score is None else finite(score),
                 category=category,
                 category_name=self.categories.get(category),
@@ -157,18 +176,16 @@ class CocoDataset(Source):
                 # Text is true whatever it says: "0" must not be a crowd.
                 iscrowd=bool(int(annotation.get("iscrowd") or 0)),
             )
-            area = segment.area if annotation.get("area") is None else finite(annotation["area"])
-        except MaskError as error:
-            raise located(where, error, _ANNOTATION) from error
         except (KeyError, TypeError, ValueError, OverflowError) as error:
+            where = self._where(key, annotation)
             raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
         if area < 0:
             raise MaskError(
-                f"{where}: has the area {area:g}",
+                f"{self._where(key, annotation)}: has the area {area:g}",
                 why="COCO leaves objects of a negative area out in silence",
                 fix="correct it; without an area it is counted from the mask",
             )
-        return replace(segment, area=area)
+        return segment
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -124,6 +124,8 @@ class _Images(Source):
 def _size(parsed: Mapping[str, Any]) -> tuple[int, int]:
     height, width, data = (parsed.get(n) for n in ("imageHeight", "imageWidth", "imageData"))
     if height and width:
+        if min(int(height), int(width)) < 1:
+            raise MaskError(f"its image has the size {width}x{height}", why="it has no pixels")
         return int(height), int(width)
     if not data:
         raise MaskError(

@@ -62,6 +62,8 @@ def _rasterised(shape: Mapping[str, Any], size: tuple[int, int]) -> RLE:
         squared = (columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2
         return encode(squared <= ((edge - points[0]) ** 2).sum())
     if kind == "rectangle":
+        if len(points) < 2:
+            raise ValueError(f"a rectangle of {len(points)} points")
         (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
         points = np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
     elif kind != "polygon":

@@ -110,12 +110,15 @@ def from_record(record: dict[str, Any]) -> Segmentation:
     """
     try:
         height, width = int(record["height"]), int(record["width"])
+        path, page = record["path"], record.get("page")
+        if not isinstance(path, str) or not isinstance(page, int | None) or min(height, width) < 1:
+            raise _no_image(path, page, (height, width))
         image = ImageRef(
-            path=record["path"],
+            path=path,
             height=height,
             width=width,
             source=record.get("source") or "",
-            page=record.get("page"),
+            page=page,
             size_bytes=record.get("bytes"),
             sha256=record.get("sha256"),
             exif_orientation=record.get("exif_orientation"),
@@ -129,6 +132,13 @@ def from_record(record: dict[str, Any]) -> Segmentation:
         where = record.get("path", "a record")
         raise MaskError(f"{where}: malformed", why=repr(error), fix=_CUT) from error
     return Segmentation(image=image, segments=segments, model=record.get("model") or "")
+
+
+def _no_image(path: object, page: object, size: tuple[int, int]) -> MaskError:
+    return MaskError(
+        "its image is malformed",
+        why=f"its path is {path!r}, its page {page!r} and its size {size[1]}x{size[0]}",
+    )
 
 
 def _segment_record(segment: Segment) -> dict[str, Any]:

@@ -110,15 +110,20 @@ class _Images(Source):
 
 def _segment(annotation: dict[str, Any], height: int, width: int) -> Segment:
     points, crop = annotation.get("point_coords"), annotation.get("crop_box")
+    iou, number = _number(annotation, "predicted_iou"), annotation.get("id")
     return segment_from_rle(
         from_coco(annotation["segmentation"], height, width),
-        score=annotation.get("predicted_iou"),
-        predicted_iou=annotation.get("predicted_iou"),
-        stability_score=annotation.get("stability_score"),
+        score=iou,
+        predicted_iou=iou,
+        stability_score=_number(annotation, "stability_score"),
         point_xy=(float(points[0][0]), float(points[0][1])) if points else None,
         crop_box_xywh=(crop[0], crop[1], crop[2], crop[3]) if crop else None,
-        id=annotation.get("id"),
+        id=number if isinstance(number, int) else None,
     )
+
+
+def _number(annotation: dict[str, Any], name: str) -> float | None:
+    return None if annotation.get(name) is None else float(annotation[name])
 
 
 def _json_files(path: Path) -> list[str]:

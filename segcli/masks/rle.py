@@ -7,6 +7,7 @@ the only place that calls them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,14 @@ from segcli.records import RLE, Segment
 
 __all__ = [
     "BoolMask",
+    "Box",
     "Positions",
     "decode",
     "encode",
     "encode_runs",
     "from_coco",
     "from_polygons",
+    "measure",
     "merge",
     "runs",
     "segment_from_mask",
@@ -32,8 +35,11 @@ __all__ = [
 ]
 
 BoolMask = npt.NDArray[np.bool_]
+Box = tuple[float, float, float, float]
 Positions = npt.NDArray[np.int64]
 _NO_RUNS = np.zeros(0, dtype=np.int64)
+_NO_BOX = (0.0, 0.0, 0.0, 0.0)
+_OVERFLOW = 1 << 32
 
 
 def encode(mask: npt.NDArray[Any]) -> RLE:
@@ -139,7 +145,7 @@ def from_coco(segmentation: Any, height: int, width: int) -> RLE:  # noqa: ANN40
     if isinstance(segmentation, list):
         return from_polygons(segmentation, height, width)
     try:
-        rows, columns = (int(n) for n in segmentation["size"])
+        rows, columns = map(int, segmentation["size"])
         counts = segmentation["counts"]
     except (TypeError, KeyError, ValueError) as error:
         raise MaskError(
@@ -164,15 +170,19 @@ def _checked(rle: RLE) -> RLE:
     The union with an empty mask is the same string exactly when the counts are whole and in their
     usual form: much quicker than adding them up, which is left for the others.
     """
-    coded = to_coco(rle)
-    empty = encode_runs(_NO_RUNS, _NO_RUNS, rle.height, rle.width)
+    pair = [to_coco(rle), to_coco(_empty(rle.height, rle.width))]
     try:
-        same = _text(_coco.merge([coded, to_coco(empty)])["counts"]) == rle.counts
+        same = _text(_coco.merge(pair)["counts"]) == rle.counts
     except ValueError as error:
         raise _damaged(rle, str(error)) from error
     if not same:
         runs(rle)
     return rle
+
+
+@lru_cache(maxsize=16)
+def _empty(height: int, width: int) -> RLE:
+    return encode_runs(_NO_RUNS, _NO_RUNS, height, width)
 
 
 def _from_counts(counts: list[Any], height: int, width: int) -> RLE:
@@ -248,13 +258,27 @@ def segment_from_rle(rle: RLE, **fields: Any) -> Segment:  # noqa: ANN401 (Segme
     Raises:
         MaskError: the counts are damaged.
     """
-    coded = to_coco(rle)
+    ((area, box),) = measure([rle])
+    return Segment(mask=rle, area=area, box_xywh=box, **fields)
+
+
+def measure(rles: Sequence[RLE]) -> list[tuple[int, Box]]:
+    """Area in pixels and tight half-open box (xywh) of each mask; (0, 0, 0, 0) for an empty one.
+
+    Raises:
+        MaskError: the counts of one are damaged.
+    """
+    coded = [to_coco(rle) for rle in rles]
+    # In a list an area has 32 bits, which one of a larger mask would overflow.
+    small = all(rle.height * rle.width < _OVERFLOW for rle in rles)
     try:
-        area = int(_coco.area(coded))
+        areas = _coco.area(coded).tolist() if small else [int(_coco.area(c)) for c in coded]
+        boxes = _coco.to_bbox(coded).tolist()
     except ValueError as error:
-        raise _damaged(rle, str(error)) from error
-    x, y, w, h = (float(v) for v in _coco.to_bbox(coded)) if area else (0.0, 0.0, 0.0, 0.0)
-    return Segment(mask=rle, area=area, box_xywh=(x, y, w, h), **fields)
+        if len(rles) > 1:
+            return [measure([rle])[0] for rle in rles]
+        raise _damaged(rles[0], str(error)) from error
+    return [(area, tuple(box) if area else _NO_BOX) for area, box in zip(areas, boxes, strict=True)]
 
 
 def segment_from_mask(mask: npt.NDArray[Any], **fields: Any) -> Segment:  # noqa: ANN401

@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from segcli.evaluate.comparison import Change, Comparison, Delta, most_changed
 from segcli.evaluate.result import plain
-from segcli.report.layout import UNDEFINED, frame, number, print_parts
+from segcli.report.layout import UNDEFINED, Column, Grid, number, print_parts
 
 __all__ = ["comparison_csv", "print_comparison"]
 
@@ -99,38 +98,31 @@ def _header(comparison: Comparison) -> Text:
     return Text("\n".join(lines), style="dim")
 
 
-def _scores(comparison: Comparison) -> Table:
-    table = _table(None, "metric", _COLUMNS)
-    for name, delta in comparison.scores.items():
-        table.add_row(name, *_shown(delta))
-    return table
+def _scores(comparison: Comparison) -> Grid:
+    names = Column("metric", list(comparison.scores), text=True)
+    return Grid(None, [names], _beside([_shown(delta) for delta in comparison.scores.values()]))
 
 
-def _classes(comparison: Comparison) -> Table:
-    first = next(iter(comparison.classes[0].scores))
-    named = any(row.name is not None for row in comparison.classes)
-    table = _table(f"per class, {first}", "class", ("name", *_COLUMNS) if named else _COLUMNS)
-    for row in comparison.classes:
-        if first in row.scores:
-            name = [row.name or ""] if named else []
-            table.add_row(str(row.id), *name, *_shown(row.scores[first]))
-    return table
+def _classes(comparison: Comparison) -> Grid:
+    score = next(iter(comparison.classes[0].scores))
+    rows = [row for row in comparison.classes if score in row.scores]
+    first = [Column("class", [str(row.id) for row in rows], text=True)]
+    if any(row.name is not None for row in rows):
+        first.append(Column("name", [row.name or "" for row in rows], text=True))
+    groups = _beside([_shown(row.scores[score]) for row in rows])
+    return Grid(f"per class, {score}", first, groups)
 
 
-def _changes(title: str, changes: Sequence[Change]) -> Table:
-    table = _table(title, "image", _COLUMNS[:3])
-    for change in changes:
-        ends = number(change.a), number(change.b), number(change.delta, signed=True)
-        table.add_row(change.image, *ends)
-    return table
+def _changes(title: str, changes: Sequence[Change]) -> Grid:
+    images = Column("image", [change.image for change in changes], text=True)
+    numbers = [(number(c.a), number(c.b), number(c.delta, signed=True)) for c in changes]
+    return Grid(title, [images], _beside(numbers))
 
 
-def _table(title: str | None, first: str, columns: Iterable[str]) -> Table:
-    table = frame(title)
-    table.add_column(first, overflow="fold")
-    for column in columns:
-        table.add_column(column, justify="left" if column == "name" else "right", no_wrap=True)
-    return table
+def _beside(rows: Sequence[Sequence[str]]) -> list[list[Column]]:
+    """Both scores and their difference side by side, and what chance says of it."""
+    columns = [Column(*column) for column in zip(_COLUMNS, zip(*rows, strict=True), strict=False)]
+    return [part for part in (columns[:3], columns[3:]) if part]
 
 
 def _shown(delta: Delta) -> tuple[str, ...]:

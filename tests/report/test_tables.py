@@ -33,6 +33,7 @@ def evaluation() -> Evaluation:
         params={
             "protocol_why": "asked for",
             "ignore_index": 255,
+            "lower_is_better": [],
             "ignored_percent": 12.5,
             "pairing": {
                 "rule": "stem",
