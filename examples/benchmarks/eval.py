@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _OURS = "segcli"
 _COMMAND = "segcli eval, the whole process"
-_NAMES = ("miou", "ap", "pq", "boundary-ap", "hd95", "memory")
+_NAMES = ("miou", "ap", "ap-loaded", "pq", "boundary-ap", "hd95", "memory")
 
 
 def main() -> None:
@@ -78,11 +78,14 @@ def _machine(threads: int) -> str:
 
 def _compare(name: str, part: Part, files: Files, options: argparse.Namespace) -> Iterator[str]:
     from clock import in_turns  # noqa: PLC0415
-    from ours import as_command, in_process  # noqa: PLC0415
+    from ours import as_command, in_memory, in_process  # noqa: PLC0415
     from peers import PEERS, Unavailable  # noqa: PLC0415
 
-    runs = {_OURS: in_process(part, files, options.threads)}
-    runs[_COMMAND] = as_command(part, files, options.threads)
+    if part.loaded:
+        runs = {_OURS: in_memory(part, files)}
+    else:
+        runs = {_OURS: in_process(part, files, options.threads)}
+        runs[_COMMAND] = as_command(part, files, options.threads)
     remarks = []
     for peer in PEERS[name]:
         if options.peers and not any(word.lower() in peer.name.lower() for word in options.peers):

@@ -123,12 +123,36 @@ def _hotcoco_ap(files: Files) -> Run:
 
     def run() -> Scores:
         truth = COCO(str(files.gt))
-        evaluation = COCOeval(truth, truth.load_res(str(files.pred)), "segm")
-        evaluation.evaluate()
-        evaluation.accumulate()
         with contextlib.redirect_stdout(io.StringIO()):
-            evaluation.summarize()
-        return _twelve(evaluation.stats)
+            return _evaluated(COCOeval(truth, truth.load_res(str(files.pred)), "segm"))
+
+    return run
+
+
+def _pycocotools_loaded(files: Files) -> Run:
+    from pycocotools.coco import COCO  # noqa: PLC0415
+    from pycocotools.cocoeval import COCOeval  # noqa: PLC0415
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(files.gt))
+        guesses = truth.loadRes(str(files.pred))
+
+    def run() -> Scores:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return _evaluated(COCOeval(truth, guesses, "segm"))
+
+    return run
+
+
+def _hotcoco_loaded(files: Files) -> Run:
+    from hotcoco import COCO, COCOeval  # noqa: PLC0415
+
+    truth = COCO(str(files.gt))
+    guesses = truth.load_res(str(files.pred))
+
+    def run() -> Scores:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return _evaluated(COCOeval(truth, guesses, "segm"))
 
     return run
 
@@ -170,13 +194,16 @@ def _coco_run(files: Files, evaluator: Any) -> Run:  # noqa: ANN401 (a class of 
     def run() -> Scores:
         with contextlib.redirect_stdout(io.StringIO()):
             truth = COCO(str(files.gt))
-            evaluation = evaluator(truth, truth.loadRes(str(files.pred)), "segm")
-            evaluation.evaluate()
-            evaluation.accumulate()
-            evaluation.summarize()
-        return _twelve(evaluation.stats)
+            return _evaluated(evaluator(truth, truth.loadRes(str(files.pred)), "segm"))
 
     return run
+
+
+def _evaluated(evaluation: Any) -> Scores:  # noqa: ANN401 (COCOeval of either tool)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    evaluation.summarize()
+    return _twelve(evaluation.stats)
 
 
 def _twelve(stats: Iterable[float]) -> Scores:
@@ -293,6 +320,10 @@ PEERS: dict[str, tuple[Peer, ...]] = {
     "ap": (
         Peer("pycocotools", "pycocotools", _pycocotools),
         Peer("hotcoco, COCOeval", "hotcoco", _hotcoco_ap),
+    ),
+    "ap-loaded": (
+        Peer("pycocotools", "pycocotools", _pycocotools_loaded),
+        Peer("hotcoco, COCOeval", "hotcoco", _hotcoco_loaded),
     ),
     "pq": (
         Peer("hotcoco, PanopticEval", "hotcoco", _hotcoco_panoptic),

@@ -1,7 +1,8 @@
 """Choose the thresholds of segment-everything on labelled TRAINING pictures.
 
 Every combination of a small grid is scored by pooled F1 at IoU 0.5, best on pictures that were held
-out, where predicted IoU is what it will be on new ones. The best ones are printed, to be written into the model directory's segcli.json by hand.
+out, where predicted IoU is what it will be on new ones. The best ones are printed, to be
+written into the model directory's segcli.json by hand.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from segcli.evaluate.settings import EvalSettings
 from segcli.evaluate.views import view
 from segcli.evaluate.workers import in_order
 from segcli.formats.base import Source
+from segcli.masks.dense import DenseRLE
 from segcli.metrics import Metric, Pair
 from segcli.metrics.semantic import NO_CLASS
 from segcli.records import ImageRef, LabelMap, Segmentation
@@ -86,11 +87,15 @@ def _measure_task(
     pred = view(pred, settings, truth=False)
     fitted, resized = fit(pred, gt, settings.resize_pred)
     pair = Pair(task.name, task.index, fitted, gt, tuple(others))
+    if isinstance(gt.ignore, DenseRLE):
+        pair.counted = ~gt.ignore.mask
     return measure(metrics, pair, resized=resized)
 
 
 def _nothing(image: ImageRef, source: Source, settings: EvalSettings) -> Segmentation:
     """A prediction that is not there: no object, and no class where the others have class maps."""
+    # It comes from no file, least of all from the ground truth's.
+    image = replace(image, source="")
     if settings.protocol != "semantic" or source.kind not in ("semantic", "panoptic"):
         return Segmentation(image=image)
     # Not 0: where that is a class such as road, a missing file would be right about it.

@@ -14,8 +14,8 @@ from segcli.errors import MaskError
 from segcli.formats.base import ReadOptions, Source
 from segcli.formats.colors import check_palette, color_classes, color_ids
 from segcli.formats.files import ARRAYS, LOSSY, Raster, raster_of, read_pixels, read_raster
+from segcli.masks.dense import DenseRLE
 from segcli.masks.panoptic import PanopticCode
-from segcli.masks.rle import encode
 from segcli.records import RLE, ImageRef, LabelKind, LabelMap, Segmentation
 
 __all__ = ["Colors", "Judged", "RasterSource"]
@@ -125,7 +125,7 @@ class RasterSource(Source):
         self, path: Path, values: npt.NDArray[Any]
     ) -> tuple[npt.NDArray[np.integer[Any]], RLE | None]:
         void = self._void(values)
-        ignore = None if void is None else encode(void)
+        ignore = None if void is None else DenseRLE(void)
         if self.kind == "binary":
             return _inside(path, values, void, strict=self._options.kind is None), ignore
         if self.kind == "instance" and void is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from segcli.images import page_count
 __all__ = ["RasterSource", "can_read_colors", "common_fault", "open_rasters", "sample_of"]
 
 SAMPLE = 50
+_MOST_THREADS = 8
+_TIFF = (".tif", ".tiff")
 _NOUNS = {
     "binary": "binary masks",
     "semantic": "semantic label maps",
@@ -62,7 +66,12 @@ def _colors_said(options: ReadOptions) -> Colors:
 
 def _surveys(path: Path) -> list[Survey | MaskError]:
     root = path if path.is_dir() else path.parent
-    return [_survey_or_error(root / name) for name in spread(raster_files(path), SAMPLE)]
+    files = [root / name for name in spread(raster_files(path), SAMPLE)]
+    # Warnings cannot be silenced by several threads at once, and TIFF needs that.
+    if len(files) == 1 or any(file.suffix.lower() in _TIFF for file in files):
+        return [_survey_or_error(file) for file in files]
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+        return list(pool.map(_survey_or_error, files))
 
 
 def _survey_or_error(path: Path) -> Survey | MaskError:
@@ -158,7 +167,7 @@ def _things(path: Path, values: set[int], options: ReadOptions) -> tuple[frozens
 
 def _with_pages(root: Path, names: Sequence[str]) -> Iterator[str]:
     for name in names:
-        tiff = name.lower().endswith((".tif", ".tiff"))
+        tiff = name.lower().endswith(_TIFF)
         pages = page_count(root / name) if tiff else 1
         yield from [name] if pages == 1 else [f"{name}#page={page}" for page in range(pages)]
 

@@ -141,7 +141,6 @@ class CocoSums(Sums):
 
     def _curves(self) -> dict[int | None, Curves]:
         """Of each class where classes count, else of all objects as one under None."""
-        self.matches.match(named=self._named)
         by_class = self.scope == "per class"
         found = {
             category: self._finished(self.evaluators[category])
@@ -149,8 +148,9 @@ class CocoSums(Sums):
             if (category is not EVERY_CLASS) == by_class
         }
         if by_class:
-            return {**found, **self.matches.curves(self.gt_classes | self.pred_classes)}
-        return {**found, **self.matches.curves_as_one()}
+            return found | self.matches.curves(self.gt_classes | self.pred_classes)
+        # Without a true object nothing is defined, and classes may count yet.
+        return found if self._named else found | self.matches.curves(None)
 
     @property
     def _named(self) -> bool:

@@ -11,7 +11,7 @@ import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any
 
 from hotcoco import StreamingEval
@@ -60,6 +60,10 @@ class CodedImage:
         """Rows and columns by COCO's names."""
         return {"height": self.height, "width": self.width}
 
+    @cached_property
+    def _shape(self) -> list[int]:
+        return [self.height, self.width]
+
     @property
     def record(self) -> dict[str, int]:
         """The image as COCO has it."""
@@ -100,7 +104,7 @@ class CodedImage:
             "category_id": category,
             "iscrowd": int(crowd),
             "area": area,
-            "segmentation": {"size": [self.height, self.width], "counts": counts},
+            "segmentation": {"size": self._shape, "counts": counts},
         }
 
     def detection(self, row: Guess, category: int) -> dict[str, Any]:
@@ -110,7 +114,7 @@ class CodedImage:
             "image_id": self.index + 1,
             "category_id": category,
             "score": score,
-            "segmentation": {"size": [self.height, self.width], "counts": counts},
+            "segmentation": {"size": self._shape, "counts": counts},
         }
 
 
@@ -125,6 +129,7 @@ class Matches:
         fresh: images not matched yet.
         waiting: images that `blocks` has and `as_one` does not.
         held: about the bytes of memory that those waiting take.
+        known: curves that were asked for since the last image.
     """
 
     blocks: dict[int, Any] = field(default_factory=dict)
@@ -132,6 +137,7 @@ class Matches:
     fresh: list[CodedImage] = field(default_factory=list)
     waiting: list[CodedImage] = field(default_factory=list)
     held: int = 0
+    known: dict[int | None, Curves] | None = None
 
     def add(self, other: Matches, images: Iterable[CodedImage], *, named: bool) -> None:
         """Add matches of other images, and images to be matched.
@@ -141,6 +147,7 @@ class Matches:
             images: further images.
             named: False when an object without category was met, so that classes do not count.
         """
+        self.known = None
         if named:
             for number, block in other.blocks.items():
                 self.blocks[number] = _merged(self.blocks.get(number), block)
@@ -191,26 +198,32 @@ class Matches:
             self.as_one.update(*_as_one(some))
         self.waiting, self.held = [], 0
 
-    def curves(self, categories: Iterable[int]) -> dict[int | None, Curves]:
-        """Precision and recall of each of the categories; all are matched."""
-        found: dict[int | None, Curves] = {}
-        wanted = sorted(categories)
-        for number in sorted(self.blocks):
-            done = _finished(self.blocks[number])
-            for category in wanted:
-                if category // _CLASSES_AT_ONCE == number:
-                    slot = category % _CLASSES_AT_ONCE
-                    found[category] = curves_of(
-                        {
-                            "precision": done["precision"][:, :, slot : slot + 1],
-                            "recall": done["recall"][:, slot : slot + 1],
-                        }
-                    )
-        return found
+    def curves(self, categories: Iterable[int] | None) -> dict[int | None, Curves]:
+        """Precision and recall of each of the categories, or of all objects as one class.
 
-    def curves_as_one(self) -> dict[int | None, Curves]:
-        """Precision and recall of all objects as one class, or nothing where that is not known."""
-        return {} if self.as_one is None else {EVERY_CLASS: curves_of(_finished(self.as_one))}
+        Args:
+            categories: all that were met, or None: as one class.
+        """
+        if self.known is None:
+            if categories is not None:
+                self.match(named=True)
+                self.known = dict(self._by_class(sorted(categories)))
+            else:
+                self.match(named=False)
+                as_one = self.as_one
+                self.known = {} if as_one is None else {EVERY_CLASS: curves_of(_finished(as_one))}
+        return self.known
+
+    def _by_class(self, categories: Sequence[int]) -> Iterator[tuple[int, Curves]]:
+        for number, some in groupby(categories, lambda c: c // _CLASSES_AT_ONCE):
+            if number not in self.blocks:
+                continue
+            found = _finished(self.blocks[number])
+            for category in some:
+                slot = category % _CLASSES_AT_ONCE
+                precision = found["precision"][:, :, slot : slot + 1]
+                recall = found["recall"][:, slot : slot + 1]
+                yield category, curves_of({"precision": precision, "recall": recall})
 
 
 def _put_truth(

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -58,7 +59,7 @@ class Grid:
                 yield ""
             table = frame(None if number else self.title)
             for column in columns:
-                justify = "left" if column.text else "right"
+                justify: Literal["left", "right"] = "left" if column.text else "right"
                 fold = column.text or column.width > options.max_width
                 table.add_column(column.header, justify=justify, no_wrap=not fold, overflow="fold")
             for cells in zip(*(column.cells for column in columns), strict=True):

@@ -148,7 +148,8 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Grid:
     if present and len(present) < len(rows):
         title += f" ({len(rows) - len(present)} absent from both sides not shown)"
         rows = present
-    first, groups = [], []
+    first: list[Column] = []
+    groups: list[list[Column]] = []
     for name in rows[0]:
         if all(row[name] is None for row in rows):
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from shutil import copy
 
 import numpy as np
 import pytest
@@ -74,6 +75,11 @@ def test_files_scored_against_themselves_are_doubted(tmp_path, kind):
     words = "one and the same file in 1 pair of 1"
     assert any(words in line for line in evaluate(one, one).warnings)
     assert not any(words in line for line in evaluate(one, two).warnings)
+    copy(tmp_path / "one" / "a.png", tmp_path / "one" / "b.png")
+    more = open_source(tmp_path / "one", ReadOptions(kind=kind))
+    found = evaluate(two, more, EvalSettings(missing="empty"))
+    assert found.params["pairing"]["taken_as_empty"] == 1
+    assert not any("one and the same file" in line for line in found.warnings)
 
 
 def test_ids_of_another_list_are_doubted(memory):

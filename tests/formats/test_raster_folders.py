@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from segcli.errors import InputError, MaskError, OutputError
-from segcli.formats import ReadOptions, open_source
+from segcli.formats import ReadOptions, files, open_source, survey
 from segcli.formats.base import WriteOptions
 from segcli.formats.files import read_raster
 from segcli.formats.labels import FORMAT, save_label_map
@@ -435,3 +437,25 @@ def test_255_objects_are_no_antialiased_mask(tmp_path, save):
     soft[30:60, 60:70] = np.linspace(245, 15, 10).astype(np.uint8)
     save(tmp_path / "soft" / "a.png", soft)
     assert "in-between greys" in open_source(tmp_path / "soft").description
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_what_is_said_does_not_depend_on_the_threads(tmp_path, save, suffix, monkeypatch):
+    """The same verdict, a damaged file among the others or not, however many look at once."""
+    for number in range(7):
+        save(tmp_path / f"{number}{suffix}", TWO_BLOBS * (number + 1))
+    (tmp_path / f"a{suffix}").write_bytes(b"damaged")
+    said = set()
+    for processors in (1, 2, None):
+        survey._survey.cache_clear()
+        monkeypatch.setattr(os, "cpu_count", lambda n=processors: n)
+        said.add(open_source(str(tmp_path)).description)
+    assert len(said) == 1
+
+
+@given(st.text("aB./ ", min_size=1, max_size=6).filter(lambda name: not name.endswith("/")))
+def test_suffixes_are_those_of_pathlib(name):
+    """A file is known by its suffix alone, wherever it lies; dots at the end are none."""
+    path = PurePosixPath(name)
+    if path.name == name.rpartition("/")[2] and not name.endswith("."):
+        assert files._parts(name) == (path.stem, path.suffix)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from skimage.metrics import contingency_table
 
 from segcli.errors import PairError
 from segcli.masks.rle import encode, segment_from_mask
+from segcli.metrics import semantic as semantic_module
 from segcli.metrics.base import MetricOptions, Pair
-from segcli.metrics.confusion import confusion, semantic_scores
+from segcli.metrics.confusion import RATIOS, confusion, semantic_scores
 from segcli.metrics.semantic import Semantic, class_map
 from segcli.metrics.semantic_boundary import SemanticBoundary
 from segcli.records import ImageRef, LabelMap, Segmentation
@@ -196,6 +198,30 @@ def test_each_class_is_given_pooled_and_as_mean_of_images():
     assert one["recall.pooled"] == 0.9
     assert one["recall.mean_of_images"] == one["iou.mean_of_images"] == 0.5
     assert one["precision.mean_of_images"] == 0.5
+
+
+@given(st.lists(map_pairs(top=3), min_size=1, max_size=9), st.integers(1, 4))
+def test_means_of_many_images_are_exact(images, at_once):
+    """However many images are summed together, and wherever shards are cut."""
+    sums = [measured(*maps) for maps in images]
+    single: dict[tuple[int, str], list[Fraction]] = {}
+    for one in sums:
+        for number, scores in zip(one.classes, one.latest[0][1].tolist(), strict=True):
+            for name, score in zip(RATIOS, scores, strict=True):
+                listed = single.setdefault((number, name), [])
+                listed += [] if math.isnan(score) else [Fraction(score)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(semantic_module, "_AT_ONCE", at_once)
+        first, second = (Semantic(MetricOptions()).zero() for _ in range(2))
+        for i, one in enumerate(sums):
+            (second if i % 3 else first).add(one)
+        first.add(second)
+        rows = first.tables()["per_class"]
+    for row in rows:
+        for name in RATIOS:
+            exact = single[row["class"], name]
+            mean = float(sum(exact) / len(exact)) if exact else math.nan
+            assert row[f"{name}.mean_of_images"] == pytest.approx(mean, rel=0, abs=0, nan_ok=True)
 
 
 def test_no_pixels_are_undefined():
