@@ -9,7 +9,6 @@ from segcli.errors import ConfigError
 from segcli.evaluate import EvalConfig
 from segcli.predict.settings import PredictSettings
 
-
 BENCHMARKS = {"ade20k", "cityscapes", "voc"}
 
 

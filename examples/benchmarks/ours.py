@@ -111,9 +111,8 @@ def in_process(part: Part, files: Files, threads: int) -> Run:
 def in_memory(part: Part, files: Files) -> Run:
     """The part from objects in memory to scores, without reading, pairing and reporting."""
     pred, gt = open_sides(Side(str(files.pred)), Side(str(files.gt)))
-    found = set(pred.keys())
-    # Made once as sources make them, so that their views are as fresh as those of peers.
-    sides = [(key, pred.read(key), gt.read(key)) for key in gt.keys() if key in found]
+    listed, found = gt.keys(), set(pred.keys())
+    sides = [(key, pred.read(key), gt.read(key)) for key in listed if key in found]
     (metric,) = metrics_for(part.protocol, MetricOptions(), (part.family,))
 
     def run() -> Scores:

@@ -203,7 +203,8 @@ def _show(job: _Job, comparison: Comparison, output: Output) -> None:
     if job.json:
         output.json(comparison.to_json())
     elif job.csv != "-":
-        print_comparison(output.stdout, comparison)
+        with output.printing() as console:
+            print_comparison(console, comparison)
     for note in comparison.notes:
         output.note(note)
     for warning in comparison.warnings:

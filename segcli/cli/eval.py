@@ -216,7 +216,8 @@ def _check(given: dict[str, Any], output: Output) -> int:
     if given["json"]:
         output.json(report.to_json())
     else:
-        print_check(output.stdout, report)
+        with output.printing() as console:
+            print_check(console, report)
     return report.exit_code
 
 
@@ -328,7 +329,8 @@ def _show(
         output.json(evaluation.to_json(verdict.records()))
     elif "-" not in {job.csv, job.per_image}:
         worst = worst_images(rows, evaluation.protocol, lower=evaluation.params["lower_is_better"])
-        print_evaluation(output.stdout, evaluation, worst)
+        with output.printing() as console:
+            print_evaluation(console, evaluation, worst)
     for note in evaluation.notes[len(job.sources) :]:
         output.note(note)
     for warning in evaluation.warnings:

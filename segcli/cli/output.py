@@ -73,6 +73,13 @@ class Output:
             sys.stdout.write(text if text.endswith("\n") else text + "\n")
             sys.stdout.flush()
 
+    @contextlib.contextmanager
+    def printing(self) -> Iterator[Console]:
+        """The console of stdout, for tables; a full or closed stdout is a named failure."""
+        with _writing_to_stdout():
+            yield self.stdout
+            sys.stdout.flush()
+
     def json(self, value: dict[str, Any]) -> None:
         """One JSON document on stdout, in a fixed order, without NaN or Infinity."""
         from segcli.formats.base import json_text  # noqa: PLC0415 (`--version` must stay quick)

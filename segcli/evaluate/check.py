@@ -204,15 +204,15 @@ class _Work:
     def _strays(
         self, pred: Segmentation, gt: Segmentation
     ) -> tuple[dict[int, int], dict[int, int]]:
-        classes, ignore = self.settings.scored_classes, self.settings.ignore_index
-        if self.settings.protocol != "semantic" or (classes is None and ignore is None):
+        classes = self.settings.scored_classes
+        if self.settings.protocol != "semantic" or classes is None:
             return {}, {}
         try:
             fitted, _ = fit(pred, gt, self.settings.resize_pred)
         except ItemError:
             return {}, {}
-        names = None if classes is None else classes.names
-        return strays(fitted, gt, lambda v: v != ignore if names is None else v in names)
+        names = classes.names
+        return strays(fitted, gt, lambda v: v in names)
 
     def _read(self, number: int, item: _Item) -> Segmentation | Failure | None:
         key = (item.pred, item.gt)[number]

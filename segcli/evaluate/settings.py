@@ -20,6 +20,7 @@ Missing = Literal["error", "skip", "empty"]
 Resize = Literal["nearest"]
 
 _MOST_WORKERS = 8
+_LEAST_RESAMPLES = 100
 _DEFAULTS = MetricOptions()
 
 
@@ -163,8 +164,14 @@ def settings_from(config: EvalConfig) -> EvalSettings:
     """
     if config.workers < 0:
         raise ConfigError(f"--workers {config.workers} is negative", fix="--workers 4")
-    if config.resamples < 1:
-        raise ConfigError(f"--resamples {config.resamples} is none", fix="--resamples 1000")
+    if config.resamples < _LEAST_RESAMPLES:
+        raise ConfigError(
+            f"--resamples {config.resamples} are too few",
+            why="the ends of a 95 % interval rest on a fortieth of them each",
+            fix="--resamples 1000",
+        )
+    if config.seed < 0:
+        raise ConfigError(f"--seed {config.seed} is negative", fix="--seed 0")
     if not 0 < config.boundary_ratio < 1:
         raise ConfigError(
             f"--boundary-ratio {config.boundary_ratio} is no share of the image's diagonal",

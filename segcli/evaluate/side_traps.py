@@ -130,7 +130,7 @@ def value_traps(
     stray = stray and CUSTOMARY_VOID not in pred.values and sources[1].kind != "binary"
     if settings.ignore_index is None and stray:
         yield unnamed_void("a class of IoU 0" if protocol == "semantic" else "an object")
-    yield from _no_classes(pairs, settings)
+    yield from _no_classes(pairs)
     void = settings.classes.ignored if settings.classes else sources[1].ignored
     if protocol == "semantic" and (found := _idle(pred, void)):
         yield found
@@ -153,7 +153,7 @@ def _truth_classes(protocol: Protocol, gt: SideLooks, settings: EvalSettings) ->
     return sorted(value for value in gt.values if value not in void)
 
 
-def _no_classes(pairs: PairLooks, settings: EvalSettings) -> Iterator[Finding]:
+def _no_classes(pairs: PairLooks) -> Iterator[Finding]:
     for number, side in enumerate(_SIDES):
         stray = pairs.stray[number]
         if not stray:
@@ -161,11 +161,6 @@ def _no_classes(pairs: PairLooks, settings: EvalSettings) -> Iterator[Finding]:
         first = pairs.examples[f"stray {('pred', 'gt')[number]}"][number]
         seen = f"({plural(stray.total(), 'pixel')}, first in {first})"
         why = "a pixel of no class can be neither right nor wrong: those images fail"
-        if settings.classes is None:
-            said = f"the ignored value {numbers(stray)} is predicted where pixels count {seen}"
-            fix = "--class-names with that class listed as ignored: wrong where it is predicted"
-            yield Finding("void-predicted", "error", said, why, fix)
-            continue
         said = f"values outside the class list in the {side}: {numbers(stray)} {seen}"
         leave = ", or leave one out with --ignore-index" if number else ""
         yield Finding("outside-class-list", "error", said, why, f"add them to --class-names{leave}")

@@ -300,8 +300,13 @@ def _numbered(stem: str, taken: set[str]) -> str:
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Write a file under a temporary name and rename it into place, so it is whole or absent.
 
-    The temporary name ends in ``.part`` and is removed when the block fails.
+    The temporary name ends in ``.part`` and is removed when the block fails. Devices and named
+    pipes are written to as they are.
     """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(_part_name(path.name))
     try:

@@ -164,16 +164,20 @@ def _segment(record: dict[str, Any], height: int, width: int) -> Segment:
     point, crop = record.get("point"), record.get("crop_box")
     return segment_from_rle(
         from_coco(record["segmentation"], height, width),
-        score=record.get("score"),
-        category=record.get("category"),
+        score=_number(record, "score"),
+        category=None if record.get("category") is None else int(record["category"]),
         category_name=record.get("category_name"),
-        predicted_iou=record.get("predicted_iou"),
-        stability_score=record.get("stability_score"),
+        predicted_iou=_number(record, "predicted_iou"),
+        stability_score=_number(record, "stability_score"),
         point_xy=(point[0], point[1]) if point else None,
         crop_box_xywh=tuple(crop) if crop else None,
         id=record.get("id"),
         iscrowd=bool(record.get("iscrowd", False)),
     )
+
+
+def _number(record: dict[str, Any], name: str) -> float | None:
+    return None if record.get(name) is None else float(record[name])
 
 
 class StreamSource(Source):

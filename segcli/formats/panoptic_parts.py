@@ -104,7 +104,7 @@ def categories_of(path: Path, parsed: dict[str, Any]) -> Categories:
         for category in listed:
             number = int(category["id"])
             names[number] = str(category["name"])
-            things += [number] if category.get("isthing") else []
+            things += [number] if int(category.get("isthing") or 0) else []
         said = bool(listed) and all("isthing" in category for category in listed)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -154,7 +154,7 @@ def _segment_info(path: Path, key: str, info: Any) -> tuple[int, SegmentInfo]:  
     try:
         number, area = int(info["id"]), info.get("area")
         area = None if area is None else float(area)
-        found = SegmentInfo(int(info["category_id"]), bool(info.get("iscrowd", 0)), area)
+        found = SegmentInfo(int(info["category_id"]), bool(int(info.get("iscrowd") or 0)), area)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MaskError(
             f"{path}: {key}: a malformed segment: {info}"[:300],

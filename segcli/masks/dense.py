@@ -32,7 +32,7 @@ class DenseRLE(RLE):
             object.__setattr__(self, name, value)
 
     @property
-    def counts(self) -> str:  # type: ignore[override]
+    def counts(self) -> str:
         """COCO's compressed string."""
         if self._coded is None:
             object.__setattr__(self, "_coded", encode(self.mask).counts)

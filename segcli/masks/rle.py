@@ -29,6 +29,7 @@ __all__ = [
     "measure",
     "merge",
     "runs",
+    "runs_of",
     "segment_from_mask",
     "segment_from_rle",
     "to_coco",
@@ -40,6 +41,9 @@ Positions = npt.NDArray[np.int64]
 _NO_RUNS = np.zeros(0, dtype=np.int64)
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 _OVERFLOW = 1 << 32
+_WORTHWHILE = 4
+_CHARACTERS_AT_ONCE = 1 << 18
+_MORE, _HIGHEST, _LONGEST = 32, 63, 8
 
 
 def encode(mask: npt.NDArray[Any]) -> RLE:
@@ -102,24 +106,101 @@ def runs(rle: RLE) -> tuple[Positions, Positions]:
     return edges[:-1:2], edges[1::2]
 
 
+def runs_of(rles: Sequence[RLE]) -> tuple[Positions, Positions, Positions]:
+    """The runs of several masks of one size, several times quicker than those of each.
+
+    Returns:
+        owner, starts and stops, each (R,) int64: index of the mask, then as `runs`; mask by mask.
+
+    Raises:
+        MaskError: the counts of one are damaged, or do not cover the mask.
+        ValueError: sizes differ.
+    """
+    if len({(rle.height, rle.width) for rle in rles}) > 1:
+        raise ValueError("masks of different sizes have no places in common")
+    found = [(_NO_RUNS, _NO_RUNS, _NO_RUNS)]
+    first = characters = 0
+    for behind, rle in enumerate(rles, 1):
+        characters += len(rle.counts)
+        if characters > _CHARACTERS_AT_ONCE or behind == len(rles):
+            owner, starts, stops = _runs_at_once(rles[first:behind])
+            found.append((owner + first, starts, stops))
+            first, characters = behind, 0
+    owner, starts, stops = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return owner, starts, stops
+
+
+def _runs_at_once(rles: Sequence[RLE]) -> tuple[Positions, Positions, Positions]:
+    pixels = rles[0].height * rles[0].width
+    ends = np.cumsum([len(rle.counts) for rle in rles])
+    decoded = None
+    if len(rles) >= _WORTHWHILE and all(rle.counts for rle in rles):
+        decoded = _decoded("".join(rle.counts for rle in rles))
+    # A mask ends with a number: what is left of the last one would be read as part of the next.
+    if decoded is not None and bool(np.isin(ends - 1, decoded[1]).all()):
+        values, last = decoded
+        behind = np.searchsorted(last, ends)
+        lengths = np.diff(behind, prepend=0)
+        odd = _undo_differences(values, behind - lengths, lengths)
+        edges = np.cumsum(values)
+        covered = np.array_equal(edges[behind - 1], pixels * np.arange(1, len(rles) + 1))
+        if covered and int(values.min()) >= 0:
+            stops = edges[odd]
+            starts = stops - values[odd]
+            owner = np.repeat(np.arange(len(rles)), lengths // 2)
+            return owner, starts - owner * pixels, stops - owner * pixels
+    # Few are quicker one by one, and one that is damaged says so itself.
+    each = [runs(rle) for rle in rles]
+    owner = np.repeat(np.arange(len(rles)), [len(starts) for starts, _ in each])
+    return owner, np.concatenate([s for s, _ in each]), np.concatenate([s for _, s in each])
+
+
+def _undo_differences(values: Positions, begin: Positions, lengths: Positions) -> BoolMask:
+    """Add up, in place and mask by mask, what is given as difference from the last but one.
+
+    Returns:
+        (R,) True for the runs inside of masks.
+    """
+    odd = (np.arange(len(values)) - np.repeat(begin, lengths)) % 2 == 1
+    # The first number is a length of its own, and no part of the sum of those two apart.
+    heads = values[begin]
+    values[begin] = 0
+    for which, counts in ((odd, lengths // 2), (~odd, lengths - lengths // 2)):
+        sums = np.concatenate((np.zeros(1, np.int64), np.cumsum(values[which])))
+        before = np.cumsum(counts) - counts
+        values[which] = sums[1:] - np.repeat(sums[before], counts)
+    values[begin] = heads
+    return odd
+
+
 def _counts(rle: RLE) -> Positions:
-    """Run lengths from COCO's string: 5 bits a character, and differences from the third on."""
-    coded = np.frombuffer(rle.counts.encode("latin-1", "replace"), dtype=np.uint8)
-    digits = coded.astype(np.int64) - 48
-    last = np.flatnonzero((digits & 0x20) == 0)
-    if len(digits) == 0:
+    """Run lengths from COCO's string, where they are differences from the third on."""
+    if not rle.counts:
         return _NO_RUNS
-    lengths = np.diff(last, prepend=-1)
-    bad = len(last) == 0 or last[-1] != len(digits) - 1 or int(lengths.max()) > 8
-    if bad or int(digits.min()) < 0 or int(digits.max()) > 63:
+    decoded = _decoded(rle.counts)
+    if decoded is None:
         raise _damaged(rle, "its characters are not COCO's")
-    first = last - lengths + 1
-    place = np.arange(len(digits)) - np.repeat(first, lengths)
-    values = np.add.reduceat((digits & 0x1F) << (5 * place), first)
-    values -= np.where(digits[last] & 0x10, np.int64(1) << (5 * lengths), 0)
+    values, _ = decoded
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
     return values
+
+
+def _decoded(counts: str) -> tuple[Positions, Positions] | None:
+    """Numbers of 5 bits a character, and the place of each one's last; None if damaged."""
+    # Below "0" the difference wraps around to more than 63.
+    digits = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8) - np.uint8(48)
+    last = np.flatnonzero(digits < _MORE)
+    if int(digits.max()) > _HIGHEST or len(last) == 0 or last[-1] != len(digits) - 1:
+        return None
+    lengths = np.diff(last, prepend=-1)
+    if int(lengths.max()) > _LONGEST:
+        return None
+    first = last - lengths + 1
+    place = np.arange(len(digits)) - np.repeat(first, lengths)
+    values = np.add.reduceat((digits & 0x1F).astype(np.int64) << (5 * place), first)
+    values -= np.where(digits[last] & 0x10, np.int64(1) << (5 * lengths), 0)
+    return values, last
 
 
 def _damaged(rle: RLE, why: str) -> MaskError:

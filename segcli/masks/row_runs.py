@@ -62,4 +62,5 @@ def _true(words: npt.NDArray[np.uint64]) -> Positions:
     """The positions of the True among bools that are given eight a word."""
     held = np.flatnonzero(words != 0)
     within = np.flatnonzero(words[held].view(np.bool_))
-    return held[within >> 3] * 8 + (within & 7)
+    places: Positions = held[within >> 3] * 8 + (within & 7)
+    return places

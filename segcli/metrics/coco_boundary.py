@@ -213,11 +213,12 @@ def _groups(found: Objects, truths: int) -> Iterator[tuple[int | None, list[int]
     sides = [[segment.category for segment in side] for side in (found.pred, found.gt)]
     every = {EVERY_CLASS} if any(sides) else set()
     for category in {*sides[0], *sides[1], *every}:
-        rows, columns = (
-            sorted(
-                (i for i, own in enumerate(side) if category in (EVERY_CLASS, own)),
-                key=lambda i, side=side: side[i] or 0,
-            )
-            for side in sides
-        )
+        rows, columns = (_places(side, category) for side in sides)
         yield category, rows, [*columns, *void]
+
+
+def _places(side: Sequence[int | None], category: int | None) -> list[int]:
+    """Where a category's objects are; of every class, by category."""
+    if category is not EVERY_CLASS:
+        return [i for i, own in enumerate(side) if own == category]
+    return sorted(range(len(side)), key=lambda i: side[i] or 0)

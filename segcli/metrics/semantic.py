@@ -45,9 +45,9 @@ __all__ = [
     "ConfusionSums",
     "Semantic",
     "check_listed",
-    "check_void",
     "class_map",
     "predicted_background",
+    "void_classes",
 ]
 
 NO_CLASS = -(2**31)
@@ -205,6 +205,12 @@ class ConfusionSums(Sums):
         return [f"{said}; give --class-names to make a stray value an error"]
 
 
+def void_classes(options: MetricOptions) -> frozenset[int]:
+    """The classes that do not count: they are in no mean, and wrong where they are predicted."""
+    index = options.ignore_index
+    return options.ignored if index is None else options.ignored | {index}
+
+
 def predicted_background(options: MetricOptions) -> int:
     """The class of pixels where no object was predicted: 0, or none where 0 is no class."""
     unlisted = options.class_names is not None and 0 not in options.class_names
@@ -252,8 +258,7 @@ class Semantic(Metric):
 
     def __init__(self, options: MetricOptions) -> None:
         self._names = options.class_names
-        self._ignore = options.ignore_index
-        self._ignored = options.ignored
+        self._ignored = void_classes(options)
         self._background = predicted_background(options)
 
     def zero(self) -> Sums:
@@ -281,8 +286,6 @@ class Semantic(Metric):
             holder = f"{where.image.source or where.image.key}: the {side} holds"
             if self._names is not None:
                 check_listed(holder, present, self._names)
-            else:
-                check_void(holder, present, self._ignore)
 
     def conventions(self) -> dict[str, str]:
         """Which classes are averaged."""
@@ -290,7 +293,8 @@ class Semantic(Metric):
         return {
             "classes": f"mean over {listed}, background (0) too unless it is ignored; absent from "
             "both sides: dropped; only predicted: IoU 0; never predicted: precision 0; "
-            "ignored by the class list: void in ground truth, wrong where predicted, in no mean",
+            "the ignore index, and classes the list ignores: void in ground truth, wrong where "
+            "predicted, in no mean",
             "mean_of_images": "the mean over images of each image's mean over its own classes",
             "mrecall": "mean recall over classes, which mmsegmentation calls mAcc",
             "fwiou": "IoU of each class weighed by its share of the ground truth's pixels",
@@ -314,23 +318,4 @@ def check_listed(holder: str, present: Iterable[int], listed: Collection[int]) -
             f"{holder} values outside the class list: {', '.join(map(str, stray[:10]))}",
             why="a pixel of an unknown class can be neither right nor wrong",
             fix="add them to --class-names, or leave one out with --ignore-index",
-        )
-
-
-def check_void(holder: str, present: Collection[int], ignore: int | None) -> None:
-    """Refuse the ignore index where pixels count.
-
-    Args:
-        holder: who holds the values, as the error's first words.
-        present: values that occur where pixels count.
-        ignore: the ignore index, or None.
-
-    Raises:
-        PairError: it occurs.
-    """
-    if ignore in present:
-        raise PairError(
-            f"{holder} the ignore index {ignore} where pixels count",
-            why="what does not count is the ground truth's to say",
-            fix="--class-names with that class listed as ignored: wrong where it is predicted",
         )

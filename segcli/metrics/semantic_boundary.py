@@ -31,9 +31,9 @@ from segcli.metrics.base import (
 from segcli.metrics.semantic import (
     NO_CLASS,
     check_listed,
-    check_void,
     class_map,
     predicted_background,
+    void_classes,
 )
 
 __all__ = ["SemanticBoundary", "SemanticBoundarySums", "count_class_boundaries"]
@@ -163,8 +163,7 @@ class SemanticBoundary(Metric):
 
     def __init__(self, options: MetricOptions) -> None:
         self._names = options.class_names
-        self._ignore = options.ignore_index
-        self._ignored = options.ignored | {NO_CLASS}
+        self._ignored = void_classes(options) | {NO_CLASS}
         self._ratio = options.boundary_ratio
         self._background = predicted_background(options)
 
@@ -183,8 +182,6 @@ class SemanticBoundary(Metric):
         # A class that occurs has a boundary, so none goes unseen.
         if self._names is not None:
             check_listed(f"{pair.key}: holds", classes, self._names)
-        else:
-            check_void(f"{pair.key}: holds", classes, self._ignore)
 
     def conventions(self) -> dict[str, str]:
         """What a boundary is, and which classes are averaged."""

@@ -169,6 +169,24 @@ CASES = [
     ("labelme", "a.json", lambda p: drop(p, "imageHeight"), 3, "size"),
     ("labelme", "a.json", lambda p: drop(p, "shapes", 0, "points"), 3, "shape 0"),
     ("labelme", "a.json", lambda p: edit(p, "shapes", 0, "shape_type", to="star"), 3, "shape 0"),
+    ("labelme", "a.json", lambda p: edit(p, "imageHeight", to=-12), 3, "no pixels"),
+    (
+        "labelme",
+        "a.json",
+        lambda p: edit(
+            p, "shapes", 0, to={"label": "x", "shape_type": "rectangle", "points": [[1, 1]]}
+        ),
+        3,
+        "rectangle of 1 points",
+    ),
+    ("sa1b", "a.json", lambda p: edit(p, "annotations", 0, "predicted_iou", to="x"), 3, "'x'"),
+    (
+        "coco-panoptic",
+        "panoptic.json",
+        lambda p: edit(p, "annotations", 0, "segments_info", 0, "iscrowd", to="no"),
+        3,
+        "malformed segment",
+    ),
     ("cityscapes", CITY, cut, 3, "cannot be decoded"),
     ("cityscapes", CITY, lambda p: repaint(p, np.uint16([[7001, 7002]])), 3, "class 7"),
     ("bsds", "a.mat", cut, 3, "cannot be read"),

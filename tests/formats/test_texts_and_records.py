@@ -14,7 +14,7 @@ from segcli.formats import ReadOptions, get, open_source
 from segcli.formats.base import WriteOptions
 from segcli.formats.ndjson import from_record, parse_line, stdin_source, to_line, to_record
 from segcli.masks.labels import foreground
-from segcli.masks.rle import decode, segment_from_mask
+from segcli.masks.rle import decode, encode, segment_from_mask
 from segcli.records import ImageRef, Segmentation
 
 
@@ -210,3 +210,21 @@ def test_the_nuclei_are_read_as_they_were_labelled(shared_data):
     source = open_source(shared_data / "nuclei" / "test" / "labels")
     assert (source.format, source.kind, len(source.keys())) == ("labels", "instance", 120)
     assert sum(len(segments_of(result)) for _, result in source) == 3494
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("path", None), ("path", ["a"]), ("page", "one"), ("height", -4)]
+)
+def test_a_record_with_a_field_of_another_type_is_malformed(field, value):
+    """On a pipe it is one failed image, whatever the line holds."""
+    record = {"path": "a.png", "height": 4, "width": 5, "segments": []} | {field: value}
+    with pytest.raises(MaskError, match="malformed"):
+        from_record(record)
+
+
+def test_a_score_that_is_text_is_malformed():
+    """Scores are compared, so each must be a number."""
+    mask = {"size": [1, 2], "counts": encode(np.eye(1, 2)).counts}
+    segment = {"segmentation": mask, "score": "high"}
+    with pytest.raises(MaskError, match="malformed"):
+        from_record({"path": "a.png", "height": 1, "width": 2, "segments": [segment]})

@@ -16,8 +16,10 @@ from segcli.masks.rle import (
     encode_runs,
     from_coco,
     from_polygons,
+    measure,
     merge,
     runs,
+    runs_of,
     segment_from_mask,
     segment_from_rle,
 )
@@ -131,6 +133,48 @@ def test_counts_that_overrun_are_an_error_wherever_they_are_used():
     for use in (decode, segment_from_rle, runs):
         with pytest.raises(MaskError, match="damaged RLE of 7x5"):
             use(broken)
+
+
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
+        lambda shape: st.lists(hnp.arrays(bool, shape), max_size=9)
+    )
+)
+def test_runs_and_measures_of_several_are_those_of_each(masks):
+    """Many at once give what one by one gives, empty masks and full ones among them."""
+    coded = [encode(mask) for mask in masks]
+    owner, starts, stops = runs_of(coded)
+    for index, rle in enumerate(coded):
+        of_one = owner == index
+        assert np.array_equal((starts[of_one], stops[of_one]), runs(rle))
+    assert np.array_equal(owner, np.sort(owner))
+    each = [segment_from_rle(rle) for rle in coded]
+    assert measure(coded) == [(segment.area, segment.box_xywh) for segment in each]
+
+
+def test_many_runs_are_read_in_several_lots(monkeypatch):
+    """How many characters are taken at once changes nothing."""
+    rng = np.random.default_rng(0)
+    coded = [encode(rng.random((30, 20)) > 0.5) for _ in range(50)]
+    expected = runs_of(coded)
+    monkeypatch.setattr("segcli.masks.rle._CHARACTERS_AT_ONCE", 2000)
+    assert all(np.array_equal(a, b) for a, b in zip(runs_of(coded), expected, strict=True))
+
+
+@pytest.mark.parametrize("counts", ["abc", "1O1O1O1O", "é", "X" * 10, "o", "5", "", "\x00\x00"])
+@pytest.mark.parametrize("place", [0, 3, 8])
+def test_a_damaged_mask_among_others_is_an_error(counts, place):
+    """It is not made good by what the one before or behind it has too many or too few of."""
+    coded = [encode(np.eye(5, 7) > 0)] * 8
+    coded.insert(place, RLE(5, 7, counts))
+    with pytest.raises(MaskError, match="damaged RLE of 7x5"):
+        runs_of(coded)
+
+
+def test_runs_of_masks_of_different_sizes_are_refused():
+    """Their places have nothing in common."""
+    with pytest.raises(ValueError, match="different sizes"):
+        runs_of([encode(np.eye(3)), encode(np.eye(4))])
 
 
 @pytest.mark.parametrize(

@@ -249,10 +249,13 @@ def test_a_value_outside_the_class_list_is_an_error(side):
         measured(pred, gt, MetricOptions({0: "background", 1: "cell"}))
 
 
-def test_predicting_the_ignore_index_is_an_error():
-    """Void is the ground truth's word: a prediction cannot take pixels out of the score."""
-    with pytest.raises(PairError, match="prediction holds the ignore index 255 where pixels"):
-        measured(np.array([[0, 255]]), np.array([[0, 1]]), MetricOptions(ignore_index=255))
+@pytest.mark.parametrize("void", [255, 0])
+def test_predicting_the_ignore_index_is_wrong(void):
+    """A prediction cannot take pixels out of the score; what it calls void is missed, and said."""
+    pred, gt = np.array([[1, void, 2, 2]]), np.array([[1, 1, 2, 2]])
+    sums = measured(pred, gt, MetricOptions(ignore_index=void))
+    assert sums.compute()["miou"] == (1 / 2 + 1) / 2
+    assert sums.counts()["pixels_predicted_as_ignored_classes"] == 1
 
 
 def test_segments_with_categories_are_painted_best_on_top():
