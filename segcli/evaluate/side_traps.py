@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from segcli.evaluate.looks import MANY, SideLooks, Span
 from segcli.evaluate.pair_looks import PairLooks
+from segcli.evaluate.protocol import options_for
 from segcli.evaluate.settings import EvalSettings
 from segcli.evaluate.traps import (
     CUSTOMARY_VOID,
@@ -20,6 +21,7 @@ from segcli.evaluate.traps import (
 )
 from segcli.formats.base import Source
 from segcli.metrics import Protocol
+from segcli.metrics.semantic import void_classes
 
 __all__ = ["side_traps", "value_traps"]
 
@@ -131,7 +133,7 @@ def value_traps(
     if settings.ignore_index is None and stray:
         yield unnamed_void("a class of IoU 0" if protocol == "semantic" else "an object")
     yield from _no_classes(pairs)
-    void = settings.classes.ignored if settings.classes else sources[1].ignored
+    void = void_classes(options_for(settings, sources[1]))
     if protocol == "semantic" and (found := _idle(pred, void)):
         yield found
     if settings.classes is None and protocol == "semantic" and gt.values and pred.values:

@@ -251,9 +251,9 @@ def _checked(rle: RLE) -> RLE:
     The union with an empty mask is the same string exactly when the counts are whole and in their
     usual form: much quicker than adding them up, which is left for the others.
     """
-    pair = [to_coco(rle), to_coco(_empty(rle.height, rle.width))]
+    empty = _empty(rle.height, rle.width)
     try:
-        same = _text(_coco.merge(pair)["counts"]) == rle.counts
+        same = _text(_coco.merge([to_coco(rle), empty])["counts"]) == rle.counts
     except ValueError as error:
         raise _damaged(rle, str(error)) from error
     if not same:
@@ -262,8 +262,8 @@ def _checked(rle: RLE) -> RLE:
 
 
 @lru_cache(maxsize=16)
-def _empty(height: int, width: int) -> RLE:
-    return encode_runs(_NO_RUNS, _NO_RUNS, height, width)
+def _empty(height: int, width: int) -> dict[str, Any]:
+    return to_coco(encode_runs(_NO_RUNS, _NO_RUNS, height, width))
 
 
 def _from_counts(counts: list[Any], height: int, width: int) -> RLE:

@@ -265,13 +265,12 @@ class Distance(Metric):
     def conventions(self) -> dict[str, str]:
         """Which outline, which percentile, which unit, and the empty cases."""
         rows, columns = self._spacing
-        pixels = self._spacing == (1.0, 1.0)
+        scale = f"in units of --spacing {rows:g} x {columns:g} (rows x columns)"
+        unit = "in pixels" if self._spacing == (1.0, 1.0) else scale
         return {
-            "distance": "hd95: the larger of the two directed 95th percentiles (surface-distance); "
-            "hd95_pooled_percentile: the percentile of both directions together (medpy)",
-            "distance_unit": "pixels"
-            if pixels
-            else f"the unit of the spacing: {rows:g} between rows, {columns:g} between columns",
+            "distance": f"distances {unit}; hd95: the larger of the two directed 95th percentiles "
+            "(surface-distance); hd95_pooled_percentile: the percentile of both directions "
+            "together (medpy)",
             "distance_outline": "hd, hd95_pooled_percentile, assd: border pixels (4-neighbours), "
             "each counted once (medpy); hd95, nsd: corners of the pixel grid on the contour, "
             "weighed by its length (surface-distance); the image's border counts as outline",

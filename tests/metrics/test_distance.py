@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import binary_erosion
@@ -80,7 +80,8 @@ def written_out(pred, gt, spacing):
         lengths = contours[i][1]
         order = np.lexsort((lengths, distances))
         reached = np.cumsum(lengths[order]) / lengths.sum()
-        at = min(int(np.searchsorted(reached, 0.95)), len(order) - 1)
+        # As in the metric, a share of exactly 95 % is enough, however its sum was rounded.
+        at = min(int(np.searchsorted(reached, 0.95 - 1e-12)), len(order) - 1)
         directed.append(distances[order][at])
         total += lengths.sum()
         for tolerance in TOLERANCES:
@@ -95,7 +96,22 @@ def written_out(pred, gt, spacing):
     return {**scores, **dict(zip(names, (f / total for f in found.values()), strict=True))}
 
 
+def mask_of(*pixels, shape):
+    """A mask of single pixels."""
+    mask = np.zeros(shape, bool)
+    mask[tuple(np.transpose(pixels))] = True
+    return mask
+
+
+# Of this contour's length 19/20 lie within 12: surface-distance rounds up to the next distance.
+TIE = [
+    mask_of((0, 0), shape=(2, 7)),
+    mask_of((0, 0), (0, 2), (0, 4), (1, 1), (1, 6), shape=(2, 7)),
+]
+
+
 @settings(max_examples=150, deadline=None)
+@example(TIE, (0.5, 2.0))
 @given(mask_pairs(), SPACINGS)
 def test_scores_equal_the_definitions_over_all_pairs(masks, spacing):
     """Every score equals its definition with every point compared with every other."""
@@ -164,6 +180,12 @@ def test_scores_equal_medpy(masks, spacing):
         ("assd", medpy.assd),
     ):
         assert found[name] == pytest.approx(function(*masks, voxelspacing=spacing), rel=1e-12)
+
+
+def test_hd95_at_exactly_95_percent_of_the_length():
+    """The 95th percentile is the first distance within which 19 of 20 parts lie."""
+    found = measure_distances(*TIE, (0.5, 2.0)).compute()
+    assert found["hd95"] == 12.0
 
 
 def test_two_definitions_of_hd95_differ_and_neither_passes_for_the_other():
@@ -350,8 +372,11 @@ def test_tolerances_and_unit_are_named():
     metric = Distance(MetricOptions(spacing=(0.5, 0.25), tolerances=(1.0, 2.5)))
     assert [name for name in metric.undefined if "nsd" in name] == ["nsd_1", "nsd_2_5"]
     assert list(metric.zero().compute()) == list(metric.undefined)
-    assert "0.5 between rows, 0.25 between columns" in metric.conventions()["distance_unit"]
-    assert Distance(MetricOptions()).conventions()["distance_unit"] == "pixels"
+    said = metric.conventions()["distance"]
+    assert said.startswith("distances in units of --spacing 0.5 x 0.25 (rows x columns); ")
+    said = Distance(MetricOptions()).conventions()["distance"]
+    assert said.startswith("distances in pixels; ")
+    assert next(iter(metric.conventions())) == "distance"
 
 
 def test_shapes_must_agree():
