@@ -21,6 +21,7 @@ from segcli.evaluate.traps import (
     inverted,
     protocol_reduced,
     same_files,
+    swapped_sides,
     two_classes,
     unnamed_void,
 )
@@ -67,6 +68,8 @@ def _findings(
     totals: Accumulator,
 ) -> Iterator[Finding]:
     semantic, counts = protocol[0] == "semantic", totals.counts()
+    if (sources[0].format, sources[1].format) == ("coco-dataset", "coco"):
+        yield swapped_sides()
     if totals.same_files:
         yield same_files(totals.same_files, totals.images)
     # Tables of other protocols take long to make, and tell nothing here.

@@ -253,6 +253,12 @@ def open_prompted(
         return source.size_of(key)
 
     settings = settings or EvalSettings()
+    if Path(images).resolve() == Path(gt.path).resolve():
+        raise InputError(
+            f"{images}: is given as the pictures and as the ground truth",
+            why="a model would be shown the label maps themselves",
+            fix="segcli eval PICTURES GT --protocol points --model MODEL",
+        )
 
     def pairing(pictures: Source, truth: Source) -> NameRule:
         return rule_of(pictures, truth, settings.match, settings.listed)

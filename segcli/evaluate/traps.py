@@ -27,6 +27,7 @@ __all__ = [
     "protocol_reduced",
     "same_files",
     "shifted",
+    "swapped_sides",
     "two_classes",
     "unnamed_void",
 ]
@@ -236,6 +237,17 @@ def ignored_predicted(pixels: float, total: float) -> Finding | None:
         "they are wrong wherever the ground truth counts",
         "if they are ids of another list, name that list: --class-names cityscapes-trainids for "
         "the train ids of Cityscapes",
+    )
+
+
+def swapped_sides() -> Finding:
+    """A data set as predictions, and results as ground truth."""
+    return Finding(
+        "swapped-sides",
+        "warning",
+        "the predictions are a COCO data set and the ground truth is COCO results",
+        "results have scores and know no crowds: the two are likely the wrong way round",
+        "segcli eval RESULTS DATASET",
     )
 
 

@@ -15,9 +15,8 @@ from PIL import Image
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, located, replacing
 from segcli.formats.coco import dump
-from segcli.formats.files import files_below, spread
 from segcli.formats.labelme_shapes import Shape, mask_shape, shapes_of
-from segcli.formats.sniff import json_shape, load_json
+from segcli.formats.sniff import holds_json, load_json, one_an_image
 from segcli.masks.labels import segments_of
 from segcli.masks.rle import decode, merge, segment_from_rle
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
@@ -176,26 +175,12 @@ def _write(result: Segmentation, folder: Path, stem: str, options: WriteOptions)
     return [path]
 
 
-def _json_files(path: Path) -> list[str]:
-    if path.is_file():
-        return [path.name]
-    return sorted(
-        name
-        for name in files_below(path)
-        if name.lower().endswith(".json") and json_shape(path / name) == "labelme"
-    )
-
-
 def _recognise(path: Path) -> str | None:
-    if path.is_file():
-        return "a LabelMe image" if json_shape(path) == "labelme" else None
-    names = [name for name in files_below(path) if name.lower().endswith(".json")]
-    found = any(json_shape(path / name) == "labelme" for name in spread(names, 20))
-    return "LabelMe images" if found else None
+    return "LabelMe images" if holds_json(path, "labelme") else None
 
 
 def _open(path: Path, options: ReadOptions) -> Source:
-    names = _json_files(path)
+    names = one_an_image(path, "labelme")
     if not names:
         raise InputError(f"{path}: holds no LabelMe JSON", fix="leave the format out")
     return _Images(path, names, options)

@@ -19,8 +19,7 @@ from segcli.formats.base import (
     stem_of,
 )
 from segcli.formats.coco import ImageIds, dump
-from segcli.formats.files import files_below, spread
-from segcli.formats.sniff import json_shape, load_json
+from segcli.formats.sniff import holds_json, load_json, one_an_image
 from segcli.masks.labels import segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
@@ -79,7 +78,7 @@ class _Images(Source):
 
     def __init__(self, path: Path) -> None:
         self._root = path if path.is_dir() else path.parent
-        self._names = _json_files(path)
+        self._names = one_an_image(path, "sa1b")
         self.single = path.is_file()
         self.description = f"{path}: SA-1B, {len(self._names)} images, one JSON each"
 
@@ -126,27 +125,13 @@ def _number(annotation: dict[str, Any], name: str) -> float | None:
     return None if annotation.get(name) is None else float(annotation[name])
 
 
-def _json_files(path: Path) -> list[str]:
-    if path.is_file():
-        return [path.name]
-    return sorted(
-        name
-        for name in files_below(path)
-        if name.lower().endswith(".json") and json_shape(path / name) == "sa1b"
-    )
-
-
 def _recognise(path: Path) -> str | None:
-    if path.is_file():
-        return "an SA-1B image" if json_shape(path) == "sa1b" else None
-    names = [name for name in files_below(path) if name.lower().endswith(".json")]
-    found = any(json_shape(path / name) == "sa1b" for name in spread(names, 20))
-    return "SA-1B images" if found else None
+    return "SA-1B images" if holds_json(path, "sa1b") else None
 
 
 def _open(path: Path, options: ReadOptions) -> Source:
     del options
-    if not _json_files(path):
+    if not one_an_image(path, "sa1b"):
         raise InputError(f"{path}: holds no SA-1B JSON", fix="leave the format out")
     return _Images(path)
 

@@ -11,8 +11,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from segcli.errors import InputError
+from segcli.formats.files import files_below, spread
 
-__all__ = ["JsonShape", "json_files", "json_shape", "load_json", "only_json", "panoptic_json"]
+__all__ = [
+    "JsonShape",
+    "holds_json",
+    "json_files",
+    "json_shape",
+    "load_json",
+    "only_json",
+    "panoptic_json",
+]
+
+_SAMPLE = 20
 
 JsonShape = Literal["results", "dataset", "panoptic", "sa1b", "labelme"]
 _HEADS = (1 << 12, 1 << 16)
@@ -115,3 +126,21 @@ def panoptic_json(path: Path) -> list[Path]:
     if beside.is_file() and json_shape(beside) == "panoptic":
         return [beside]
     return json_files(path, "panoptic")
+
+
+def one_an_image(path: Path, shape: JsonShape) -> list[str]:
+    """The JSON files of a shape below a folder, one an image, or the one file itself."""
+    if path.is_file():
+        return [path.name]
+    return sorted(name for name in _json_names(path) if json_shape(path / name) == shape)
+
+
+def holds_json(path: Path, shape: JsonShape) -> bool:
+    """Whether a file, or one of a sample of those below a folder, has a shape."""
+    if path.is_file():
+        return json_shape(path) == shape
+    return any(json_shape(path / name) == shape for name in spread(_json_names(path), _SAMPLE))
+
+
+def _json_names(path: Path) -> list[str]:
+    return [name for name in files_below(path) if name.lower().endswith(".json")]

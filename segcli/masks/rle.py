@@ -161,7 +161,7 @@ def _undo_differences(values: Positions, begin: Positions, lengths: Positions) -
     Returns:
         (R,) True for the runs inside of masks.
     """
-    odd = (np.arange(len(values)) - np.repeat(begin, lengths)) % 2 == 1
+    odd: BoolMask = (np.arange(len(values)) - np.repeat(begin, lengths)) % 2 == 1
     # The first number is a length of its own, and no part of the sum of those two apart.
     heads = values[begin]
     values[begin] = 0

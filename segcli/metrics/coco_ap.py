@@ -181,7 +181,8 @@ class CocoSums(Sums):
             scores = twelve([curves])
             if math.isnan(scores["ar100"]):
                 continue
-            row: Row = {"class": category, "name": self.names.get(category)}
+            name = None if category is None else self.names.get(category)
+            row: Row = {"class": category, "name": name}
             shown = ("ap", "ap50", "ap75", "ar100")
             rows.append({**row, **{self.prefix + name: scores[name] for name in shown}})
         return {"per_class": rows}
@@ -266,7 +267,8 @@ class CocoAp(Metric):
         """COCO's rules."""
         return {
             "coco": "ap and ar: greedy by score, IoU >= 0.50:0.05:0.95, at most 100 predictions an "
-            "image (and class), crowds forgive",
+            "image (and class), crowds forgive; class-agnostic: predictions of categories that the "
+            "ground truth does not list count (pycocotools drops them)",
             "coco_void": "pixels that do not count are a crowd of each class: a prediction that "
             "matches no object, with the share of the IoU threshold there, is not counted",
             "coco_area": "ground truth: as annotated, else pixels of the mask; predictions: pixels "

@@ -72,13 +72,13 @@ class CodedImage:
     @property
     def text(self) -> int:
         """About how many bytes of memory the objects take."""
-        rows = (*self.truths, *self.guesses)
-        return sum(len(row[0]) for row in rows) + _ROW_BYTES * len(rows)
+        counts = [row[0] for row in self.truths] + [row[0] for row in self.guesses]
+        return sum(map(len, counts)) + _ROW_BYTES * len(counts)
 
     @property
     def categories(self) -> set[int | None]:
         """Categories of both sides, and None for objects without."""
-        return {row[1] for rows in (self.truths, self.guesses) for row in rows}
+        return {row[1] for row in self.truths} | {row[1] for row in self.guesses}
 
     @cached_property
     def gt(self) -> ByCategory:
@@ -176,12 +176,12 @@ class Matches:
     def _match_classes(self, images: Sequence[CodedImage]) -> None:
         batches: dict[int, _Batch] = {}
         for image in images:
-            for number in {category // _CLASSES_AT_ONCE for category in image.categories}:
+            for number in {_place(category)[0] for category in image.categories}:
                 batches.setdefault(number, ([], [], []))[0].append(image.record)
             for row in image.truths:
                 _put_truth(batches, image, row, row[1])
             for guess in image.guesses:
-                number, slot = divmod(guess[1], _CLASSES_AT_ONCE)
+                number, slot = _place(guess[1])
                 batches[number][2].append(image.detection(guess, slot + 1))
             if image.void is not None:
                 for category in image.categories:
@@ -226,11 +226,16 @@ class Matches:
                 yield category, curves_of({"precision": precision, "recall": recall})
 
 
+def _place(category: int | None) -> tuple[int, int]:
+    """The block of a class, and its place there from 0."""
+    assert category is not None, "objects without a category have no class to be matched in"
+    return divmod(category, _CLASSES_AT_ONCE)
+
+
 def _put_truth(
     batches: dict[int, _Batch], image: CodedImage, row: Truth, category: int | None
 ) -> None:
-    assert category is not None
-    number, slot = divmod(category, _CLASSES_AT_ONCE)
+    number, slot = _place(category)
     truths = batches[number][1]
     truths.append(image.annotation(row, slot + 1, len(truths) + 1))
 

@@ -141,7 +141,8 @@ class Panoptic(Metric):
             + (": all segments as one class, as asked for" if self._agnostic else ""),
             "panoptic_void": "unlabelled pixels of the ground truth (0, ignored) leave the union; "
             "an unmatched prediction with more than half its pixels in void or in crowds of its "
-            "class is not counted; crowds are never matched nor missed",
+            "class is not counted (all crowds; panopticapi looks at the last one listed); crowds "
+            "are never matched nor missed",
             "panoptic_area": "pixels of the map, on both sides",
             "panoptic_mean_of_images": "the mean over images of each image's mean over its own "
             "classes; an image without segments that count is left out",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from shutil import copy
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segcli.evaluate import EvalSettings, evaluate
+from segcli.evaluate import EvalSettings, Side, evaluate, open_sides
 from segcli.evaluate.check import check
 from segcli.evaluate.traps import about_ignored, inverted, numbers, plural, shifted
 from segcli.formats import open_source
@@ -171,3 +172,25 @@ def test_scores_that_count_no_classes_raise_no_doubt(memory):
     sides = memory("semantic", gt), Voided("semantic", gt)
     settings = EvalSettings(ignore_index=3, families=("boundary",))
     assert not any("ignored" in warning for warning in evaluate(*sides, settings).warnings)
+
+
+def test_swapped_coco_files_are_warned_of(tmp_path):
+    """A data set as predictions and results as ground truth are likely the wrong way round."""
+    square = [[0, 0, 2, 0, 2, 4, 0, 4]]
+    result = {"image_id": 1, "category_id": 1, "score": 0.5, "segmentation": square}
+    truth = {"id": 1, "iscrowd": 0, "area": 8, "bbox": [0, 0, 2, 4], **result}
+    dataset = {
+        "images": [{"id": 1, "file_name": "1.png", "height": 4, "width": 4}],
+        "categories": [{"id": 1, "name": "cell"}],
+        "annotations": [truth],
+    }
+    for name, content in (("dataset", dataset), ("results", [result])):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    results, whole = (Side(str(tmp_path / f"{name}.json")) for name in ("results", "dataset"))
+    said = "wrong way round"
+    assert not [w for w in evaluate(*open_sides(results, whole)).warnings if said in w]
+    settings = EvalSettings(missing="skip")
+    sides = [
+        open_source(side.path, ReadOptions(image_sizes={"1": (4, 4)})) for side in (whole, results)
+    ]
+    assert [w for w in evaluate(*sides, settings).warnings if said in w]

@@ -315,3 +315,9 @@ def test_opening_loads_no_torch(folders):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_pictures_are_not_their_own_ground_truth(prompted):
+    """Label maps given as pictures are refused: the model would be shown the answer."""
+    with pytest.raises(InputError, match="as the pictures and as the ground truth"):
+        prompted("gt", "gt")
