@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from work import Files
 
 _OURS = "segcli"
-_COMMAND = "segcli eval, the whole process"
+_COMMAND = "whole process of segcli eval"
 _NAMES = ("miou", "ap", "ap-loaded", "pq", "boundary-ap", "hd95", "memory")
 
 

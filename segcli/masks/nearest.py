@@ -162,4 +162,5 @@ def _search_tree(targets: Places, sources: Places, stride: int, spacing: Spacing
     tree = cKDTree(there * spacing, balanced_tree=False, compact_nodes=False)
     _, nearest = tree.query(here * spacing)
     # From whole numbers, so that a distance does not depend on where in the image it lies.
-    return _lengths(*(here - there[nearest]).T, spacing)
+    steps = here - there[nearest]
+    return _lengths(steps[:, 0], steps[:, 1], spacing)

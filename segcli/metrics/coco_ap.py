@@ -181,8 +181,8 @@ class CocoSums(Sums):
             scores = twelve([curves])
             if math.isnan(scores["ar100"]):
                 continue
-            name = None if category is None else self.names.get(category)
-            row: Row = {"class": category, "name": name}
+            called = None if category is None else self.names.get(category)
+            row: Row = {"class": category, "name": called}
             shown = ("ap", "ap50", "ap75", "ar100")
             rows.append({**row, **{self.prefix + name: scores[name] for name in shown}})
         return {"per_class": rows}

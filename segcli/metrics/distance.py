@@ -129,7 +129,7 @@ class DistanceSums(Sums):
         rows, columns = self.spacing
         pieces = np.array((rows, columns, 0.5 * math.sqrt(rows**2 + columns**2)))
         distances, counts = tally.settled()
-        lengths = (counts.reshape(-1, 2, 3) @ pieces).cumsum(axis=0)
+        lengths = counts.cumsum(axis=0).reshape(-1, 2, 3) @ pieces
         return distances, lengths.sum(axis=1), lengths[:, 0]
 
     def counts(self) -> dict[str, int]:
@@ -268,7 +268,7 @@ class Distance(Metric):
         scale = f"in units of --spacing {rows:g} x {columns:g} (rows x columns)"
         unit = "in pixels" if self._spacing == (1.0, 1.0) else scale
         return {
-            "distance": f"distances {unit}; hd95: the larger of the two directed 95th percentiles "
+            "distance": f"{unit}; hd95: the larger of the two directed 95th percentiles "
             "(surface-distance); hd95_pooled_percentile: the percentile of both directions "
             "together (medpy)",
             "distance_outline": "hd, hd95_pooled_percentile, assd: border pixels (4-neighbours), "

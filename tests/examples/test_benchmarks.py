@@ -34,7 +34,7 @@ def test_every_tool_computes_the_same_scores_and_memory_is_told():
     titles = re.findall(r"^## ([\w-]+):", printed, re.MULTILINE)
     assert titles == [*parts, "memory"]
     rows = ROW.findall(printed)
-    commands = [tool.startswith("segcli eval") for tool, _, _ in rows]
+    commands = [tool.startswith("whole process") for tool, _, _ in rows]
     assert commands == [True, False, True, False, False, True, False, True, False], printed
     assert all(float(gap) < 1e-9 and int(scores) > 8 for _, gap, scores in rows), printed
     peaks = re.findall(r"^\| (\d+) \| (\d+) \|$", printed, re.MULTILINE)

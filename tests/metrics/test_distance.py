@@ -373,9 +373,9 @@ def test_tolerances_and_unit_are_named():
     assert [name for name in metric.undefined if "nsd" in name] == ["nsd_1", "nsd_2_5"]
     assert list(metric.zero().compute()) == list(metric.undefined)
     said = metric.conventions()["distance"]
-    assert said.startswith("distances in units of --spacing 0.5 x 0.25 (rows x columns); ")
+    assert said.startswith("in units of --spacing 0.5 x 0.25 (rows x columns); ")
     said = Distance(MetricOptions()).conventions()["distance"]
-    assert said.startswith("distances in pixels; ")
+    assert said.startswith("in pixels; ")
     assert next(iter(metric.conventions())) == "distance"
 
 
