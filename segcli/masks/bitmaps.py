@@ -43,8 +43,8 @@ def positions(bits: int) -> npt.NDArray[np.intp]:
 def holds(bits: int, places: npt.NDArray[np.intp]) -> BoolMask:
     """(N,) whether each of the bits with these numbers is set."""
     data = bits.to_bytes(max(int(places[-1]) + 1, bits.bit_length()) // 8 + 1, "little")
-    found = np.frombuffer(data, np.uint8)[places >> 3] >> (places & 7).astype(np.uint8)
-    return (found & 1).astype(bool)
+    found: BoolMask = np.frombuffer(data, np.uint8)[places >> 3] >> (places & 7) & 1 == 1
+    return found
 
 
 def erode_by_square(bits: int, radius: int, stride: int) -> int:

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segcli.errors import PairError
-from segcli.masks.labels import label_map_from_segments, segments_of
-from segcli.masks.rle import decode, merge, runs
+from segcli.masks.labels import segments_of
+from segcli.masks.rle import decode, merge, runs_of
 from segcli.metrics.base import BoolMask, Pair
 from segcli.metrics.contingency import contingency
 from segcli.records import RLE, Segment, Segmentation
@@ -113,13 +113,19 @@ def _compare(pair: Pair) -> Intersections:
     pred_map = _own_map(pair.pred)
     gt = () if gt_map is not None else tuple(s for s in segments_of(pair.gt) if not s.iscrowd)
     pred = () if pred_map is not None else segments_of(pair.pred)
-    gt_map = painted(gt, pair.gt) if gt_map is None else gt_map
-    pred_map = painted(pred, pair.pred) if pred_map is None else pred_map
+    truth_spans = None if gt_map is not None else _spans_of(gt)
+    spans = None if pred_map is not None else _spans_of(pred)
+    gt_map = gt_map if truth_spans is None else _painted(truth_spans, len(gt), pair.gt)
+    pred_map = pred_map if spans is None else _painted(spans, len(pred), pair.pred)
     guesses, truths = _count(pred, pred_map), _count(gt, gt_map)
     if gt_map is not None and pred_map is not None:
         return _compare_maps((pred_map, guesses), (gt_map, truths), pair.counted, forgiven)
-    spans = _spans_of(pred) if pred_map is None else _map_spans(pred_map)
-    truth_spans = _spans_of(gt) if gt_map is None else _map_spans(gt_map)
+    if spans is None:
+        assert pred_map is not None
+        spans = _map_spans(pred_map)
+    if truth_spans is None:
+        assert gt_map is not None
+        truth_spans = _map_spans(gt_map)
     return _compare_spans((spans, guesses), (truth_spans, truths), pair.counted, forgiven)
 
 
@@ -162,15 +168,21 @@ def _own_map(side: Segmentation) -> LabelValues | None:
 
 def painted(segments: Sequence[Segment], side: Segmentation) -> LabelValues | None:
     """Segments as a label map, or None when they overlap and so do not fit one."""
+    return _painted(_spans_of(segments), len(segments), side)
+
+
+def _painted(spans: _Spans, objects: int, side: Segmentation) -> LabelValues | None:
+    """As `painted`, from the runs of the segments in order."""
+    if bool((spans.starts[1:] < spans.stops[:-1]).any()):
+        return None
     height, width = side.image.height, side.image.width
-    pixels = 0
-    for segment in segments:
-        starts, stops = runs(segment.mask)
-        pixels += int((stops - starts).sum())
-        if pixels > height * width:
-            return None
-    labels = label_map_from_segments(segments, height, width)
-    return labels if int(np.count_nonzero(labels)) == pixels else None
+    dtype = np.uint16 if objects <= np.iinfo(np.uint16).max else np.uint32
+    values = np.zeros(2 * len(spans.owner) + 1, dtype)
+    values[1::2] = spans.owner + 1
+    edges = np.zeros(2 * len(spans.owner) + 2, np.int64)
+    edges[1:-1:2], edges[2:-1:2], edges[-1] = spans.starts, spans.stops, height * width
+    columns = np.repeat(values, np.diff(edges)).reshape(width, height)
+    return np.ascontiguousarray(columns.T)
 
 
 def _forgiven(crowds: list[RLE], counted: BoolMask | None) -> BoolMask | None:
@@ -211,11 +223,9 @@ def _sums(index: Integers, pixels: Integers, size: int) -> Integers:
 
 
 def _spans_of(segments: Sequence[Segment]) -> _Spans:
-    found = [runs(segment.mask) for segment in segments]
-    owner = np.repeat(np.arange(len(found)), [len(starts) for starts, _ in found])
-    none = np.zeros(0, np.int64)
-    starts, stops = (np.concatenate([none, *(pair[i] for pair in found)]) for i in (0, 1))
-    return _Spans(owner, starts, stops).ordered()
+    owner, starts, stops = runs_of([segment.mask for segment in segments])
+    filled = stops > starts
+    return _Spans(owner[filled], starts[filled], stops[filled]).ordered()
 
 
 def _map_spans(values: LabelValues | BoolMask) -> _Spans:

@@ -88,6 +88,15 @@ def test_few_points_far_from_many_targets(spacing):
     check(targets, [sources], spacing)
 
 
+def test_a_target_just_beyond_the_rows_looked_through_is_found():
+    """One is 11.5 away in the point's own row, one 11 away in the first row not looked at."""
+    targets, sources = np.zeros((90, 60), bool), np.zeros((90, 60), bool)
+    sources[30, 30] = True
+    # As many targets as rows are looked through to each side.
+    targets[30, 53] = targets[41, 30] = targets[80, :8] = True
+    check(targets, [sources], (1.0, 0.5))
+
+
 def test_counts_are_added_to_those_before():
     """What was counted stays."""
     mask = pack(np.ones((2, 3), bool), stride_of(3, CLEARANCE))
