@@ -179,7 +179,7 @@ SCORES = {
     "constant": (0.5, "scores-constant", 0),
     "percent": (lambda number: 100 - number, "scores-range", 0),
     "logits": (lambda number: 2 - number, "scores-range", 0),
-    "not a number": (float("nan"), "scores-strange", 3),
+    "not a number": (float("nan"), "unreadable", 3),
 }
 
 
