@@ -162,6 +162,33 @@ def settings_from(config: EvalConfig) -> EvalSettings:
         ConfigError: a word is not one of its choices, or a number is out of range.
         InputError: the file of class names cannot be read.
     """
+    _check_numbers(config)
+    classes = None if config.class_names is None else read_class_list(config.class_names)
+    protocol = _one_of("--protocol", config.protocol, Protocol, "auto")
+    resize = _one_of("--resize-pred", config.resize_pred, Resize, "none")
+    missing = _one_of("--missing", config.missing, Missing)
+    return EvalSettings(
+        protocol=cast("Protocol | None", protocol),
+        families=config.metrics,
+        ignore_index=config.ignore_index,
+        reduce_zero_label=config.reduce_zero_label,
+        classes=classes,
+        label_divisor=config.label_divisor,
+        class_agnostic=config.class_agnostic,
+        boundary_ratio=config.boundary_ratio,
+        spacing=_spacing(config),
+        tolerances=tuple(sorted(set(_lengths("--tolerance", config.tolerance, least=0.0)))),
+        resamples=config.resamples if config.ci else 0,
+        seed=config.seed,
+        match=config.match,
+        listed=None if config.pairs is None else read_pairs(config.pairs),
+        missing=cast("Missing", missing),
+        resize_pred=cast("Resize | None", resize),
+        workers=config.workers or min(_MOST_WORKERS, os.cpu_count() or 1),
+    )
+
+
+def _check_numbers(config: EvalConfig) -> None:
     if config.workers < 0:
         raise ConfigError(f"--workers {config.workers} is negative", fix="--workers 4")
     if config.resamples < _LEAST_RESAMPLES:
@@ -177,6 +204,15 @@ def settings_from(config: EvalConfig) -> EvalSettings:
             f"--boundary-ratio {config.boundary_ratio} is no share of the image's diagonal",
             fix=f"--boundary-ratio {_DEFAULTS.boundary_ratio}",
         )
+    if config.label_divisor < 2:
+        raise ConfigError(
+            f"--label-divisor {config.label_divisor} leaves no room for objects",
+            fix="--label-divisor 1000",
+        )
+
+
+def _spacing(config: EvalConfig) -> tuple[float, float]:
+    """Between rows and between columns."""
     spacing = _lengths("--spacing", config.spacing)
     if len(spacing) > 2:
         raise ConfigError(
@@ -184,34 +220,7 @@ def settings_from(config: EvalConfig) -> EvalSettings:
             why="pictures have rows and columns",
             fix="--spacing 0.5 (both), or --spacing 0.5,0.4 (rows, columns)",
         )
-    if config.label_divisor < 2:
-        raise ConfigError(
-            f"--label-divisor {config.label_divisor} leaves no room for objects",
-            fix="--label-divisor 1000",
-        )
-    classes = None if config.class_names is None else read_class_list(config.class_names)
-    protocol = _one_of("--protocol", config.protocol, Protocol, "auto")
-    resize = _one_of("--resize-pred", config.resize_pred, Resize, "none")
-    missing = _one_of("--missing", config.missing, Missing)
-    return EvalSettings(
-        protocol=cast("Protocol | None", protocol),
-        families=config.metrics,
-        ignore_index=config.ignore_index,
-        reduce_zero_label=config.reduce_zero_label,
-        classes=classes,
-        label_divisor=config.label_divisor,
-        class_agnostic=config.class_agnostic,
-        boundary_ratio=config.boundary_ratio,
-        spacing=(spacing[0], spacing[-1]),
-        tolerances=tuple(sorted(set(_lengths("--tolerance", config.tolerance, least=0.0)))),
-        resamples=config.resamples if config.ci else 0,
-        seed=config.seed,
-        match=config.match,
-        listed=None if config.pairs is None else read_pairs(config.pairs),
-        missing=cast("Missing", missing),
-        resize_pred=cast("Resize | None", resize),
-        workers=config.workers or min(_MOST_WORKERS, os.cpu_count() or 1),
-    )
+    return spacing[0], spacing[-1]
 
 
 def kind_from(config: EvalConfig, side: Literal["pred", "gt"]) -> LabelKind | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from segcli.errors import InputError, ItemError, UsageError
 from segcli.evaluate.annotators import Annotators
@@ -42,11 +43,10 @@ class Side:
 def open_sides(pred: Side, gt: Side, settings: EvalSettings | None = None) -> tuple[Source, Source]:
     """Open predictions and ground truth.
 
-    COCO results get image names and sizes from a COCO ground truth, panoptic maps their categories
-    from panoptic ground truth; formats that store no image
-    size get it from the image's counterpart on the other side. Where what one side's label values
-    mean is a guess, what the other side holds decides. The ignore index is the ground truth's
-    alone: a prediction cannot take pixels out of the score.
+    Predictions get what only the ground truth's files say: COCO image names and sizes, names of
+    categories. Formats that store no image size get it from the image's counterpart on the other
+    side. Where what one side's label values mean is a guess, what the other side holds decides. The
+    ignore index is the ground truth's alone: a prediction cannot take pixels out of the score.
 
     Args:
         pred: the predictions.
@@ -81,10 +81,7 @@ def open_sides(pred: Side, gt: Side, settings: EvalSettings | None = None) -> tu
     elif kind := _settled(truth, preds):
         truth = _open(gt, replace(truth_options, kind=kind, kind_why="as the predictions"))
     sized_truth, sized_preds = truth, preds
-
-    def rule() -> NameRule:
-        return rule_of(preds, truth, settings.match, settings.listed)
-
+    rule = partial(rule_of, preds, truth, settings.match, settings.listed)
     if truth.format in _WITHOUT_SIZES:
         size_of = _sizes_in(preds, truth, lambda: _reversed(rule()))
         sized_truth = _open(gt, replace(truth_options, size_of=size_of))

@@ -30,12 +30,20 @@ WRONG = [
     ("missing", "ignore", "--missing"),
     ("resize_pred", "bilinear", "--resize-pred"),
     ("workers", -1, "--workers"),
+    ("seed", -1, "--seed 0"),
+    ("resamples", 10, "--resamples 1000"),
+    ("label_divisor", 1, "--label-divisor 1000"),
+    ("boundary_ratio", 1.5, "--boundary-ratio 0.02"),
+    ("spacing", ("1", "2", "3"), "--spacing 0.5"),
+    ("spacing", ("0",), "--spacing 1"),
+    ("tolerance", ("-1",), "--tolerance 1"),
+    ("tolerance", ("wide",), "--tolerance 1"),
 ]
 
 
 @pytest.mark.parametrize(("name", "value", "fix"), WRONG)
 def test_an_unknown_word_names_the_closest(name, value, fix):
-    """A word that is no choice is an error with a word that is."""
+    """A word or number that is no choice is an error with one that is."""
     with pytest.raises(ConfigError) as caught:
         settings_from(EvalConfig(**{name: value}))
     assert fix in caught.value.fix

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 import pytest
 
 from segcli.formats.base import ReadOptions, replacing, size_lookup, stem_of
@@ -56,3 +59,15 @@ def test_sizes_are_found_by_path_or_stem():
     assert find("a/x/") == (1, 2)
     assert find("y.txt") == (3, 4)
     assert find("z.txt") is None
+
+
+def test_pipes_are_written_to_as_they_are(tmp_path):
+    """A named pipe, like a device, is no file to replace: its reader gets the bytes."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(pipe) as file:
+        file.write(b"scores")
+    assert os.read(reader, 100) == b"scores"
+    os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
