@@ -23,7 +23,9 @@ CARD: dict[str, Any] = {
 }
 
 
-def export(checkpoint: Path, out: Path, which: str = "average") -> Mask2FormerForUniversalSegmentation:
+def export(
+    checkpoint: Path, out: Path, which: str = "average"
+) -> Mask2FormerForUniversalSegmentation:
     """Write model, processor and, where there is none yet, segcli.json to a folder.
 
     Args:
@@ -39,7 +41,9 @@ def export(checkpoint: Path, out: Path, which: str = "average") -> Mask2FormerFo
     weights = state["average"]
     if which == "model":
         trained = state["trainee"]
-        weights = {k.removeprefix("model."): v for k, v in trained.items() if k.startswith("model.")}
+        weights = {
+            k.removeprefix("model."): v for k, v in trained.items() if k.startswith("model.")
+        }
     model.load_state_dict(weights)
     out.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(out)

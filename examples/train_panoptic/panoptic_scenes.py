@@ -81,7 +81,9 @@ def textured(
     if rng.random() < 0.5:
         crop = crop[:, ::-1]
     size = max(height, width)
-    grown = Image.fromarray(np.ascontiguousarray(crop)).resize((size, size), Image.Resampling.BICUBIC)
+    grown = Image.fromarray(np.ascontiguousarray(crop)).resize(
+        (size, size), Image.Resampling.BICUBIC
+    )
     field = np.asarray(grown, np.float32)[:height, :width]
     return 1 + (field - field.mean()) * rng.uniform(0.8, 1.5) / max(float(field.mean()), 0.2)
 
@@ -91,9 +93,7 @@ def tinted(rng: np.random.Generator, colour: Sequence[float], spread: float) -> 
     return np.clip(np.asarray(colour) * rng.uniform(0.6, 1.25) + rng.normal(0, spread, 3), 0, 1)
 
 
-def ground(
-    rng: np.random.Generator, name: str, height: int, width: int, held_out: bool
-) -> Floats:
+def ground(rng: np.random.Generator, name: str, height: int, width: int, held_out: bool) -> Floats:
     """The surface of a stuff class, (height, width, 3) float32."""
     if name in TEXTURES:
         colours = {"grass": (0.35, 0.55, 0.2), "bricks": (0.65, 0.38, 0.3), "gravel": (0.55,) * 3}
@@ -122,7 +122,9 @@ def ground(
     return np.clip(colour + rng.uniform(0, 0.15) * wave, 0, 1).astype(np.float32)
 
 
-def _layout(rng: np.random.Generator, height: int, width: int) -> tuple[NDArray[np.int64], list[str]]:
+def _layout(
+    rng: np.random.Generator, height: int, width: int
+) -> tuple[NDArray[np.int64], list[str]]:
     """Which ground each pixel has: (H, W) index into the names given beside it."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     kind = rng.random()
@@ -206,7 +208,10 @@ def _plasm(rng: np.random.Generator, colour: NDArray[np.float64]) -> Callable[[i
 
 
 def add_thing(
-    painter: Painter, name: str, centre: NDArray[np.float64], radius: float,
+    painter: Painter,
+    name: str,
+    centre: NDArray[np.float64],
+    radius: float,
     colour: NDArray[np.float64],
 ) -> int:
     """Paint one thing and return its id, 0 if it lies off the canvas.
@@ -224,7 +229,9 @@ def add_thing(
     if name == "coin":
         style = Style(shadow=shadow, rim=rng.uniform(0.15, 0.5))
         owner = painter.add(shape + centre, _relief(rng, tinted(rng, colour, 0.03)), style)
-        painter.add_part(owner, shape * 0.8 + centre, _relief(rng, tinted(rng, colour, 0.03)), Style())
+        painter.add_part(
+            owner, shape * 0.8 + centre, _relief(rng, tinted(rng, colour, 0.03)), Style()
+        )
         return owner
     if name == "cell":
         own = np.clip(colour * rng.uniform(0.8, 1.2), 0, 1)
@@ -336,9 +343,7 @@ def write_truth(scenes: dict[str, PanopticScene], images: Path, truth: Path) -> 
         ids[..., 0], ids[..., 1] = scene.segments & 255, scene.segments >> 8
         Image.fromarray(ids).save(truth / "panoptic" / f"{stem}.png", optimize=True)
         height, width = scene.segments.shape
-        listed.append(
-            {"id": number, "file_name": f"{stem}.png", "height": height, "width": width}
-        )
+        listed.append({"id": number, "file_name": f"{stem}.png", "height": height, "width": width})
         infos = []
         for i in range(1, len(scene.classes)):
             y, x = np.nonzero(scene.segments == i)
@@ -347,9 +352,7 @@ def write_truth(scenes: dict[str, PanopticScene], images: Path, truth: Path) -> 
                 "id": i, "category_id": int(scene.classes[i]) + 1, "area": len(x), "iscrowd": 0,
                 "bbox": [left, top, int(x.max()) + 1 - left, int(y.max()) + 1 - top],
             })  # fmt: skip
-        annotations.append(
-            {"image_id": number, "file_name": f"{stem}.png", "segments_info": infos}
-        )
+        annotations.append({"image_id": number, "file_name": f"{stem}.png", "segments_info": infos})
     categories = [
         {"id": i, "name": name, "isthing": int(name in THINGS)}
         for i, name in enumerate(CLASSES, start=1)

@@ -99,7 +99,9 @@ def augment(
     image, segments = scene.image[window], scene.segments[window]
     if rng.random() < 0.5:
         image, segments = image[:, ::-1], segments[:, ::-1]
-    big = Image.fromarray(np.ascontiguousarray(image)).resize((side, side), Image.Resampling.BILINEAR)
+    big = Image.fromarray(np.ascontiguousarray(image)).resize(
+        (side, side), Image.Resampling.BILINEAR
+    )
     small = Image.fromarray(np.ascontiguousarray(segments).astype(np.int32))
     labels = np.asarray(small.resize((side, side), Image.Resampling.NEAREST), np.int64)
     pixels = np.asarray(big, np.float32) / 255

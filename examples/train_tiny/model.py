@@ -353,9 +353,7 @@ class Trainee(nn.Module):
         return masks.reshape(b, p, -1, h * 4, w * 4)
 
 
-def run_backbone(
-    net: nn.Module, images: Tensor, grad: bool, reduced: bool = False
-) -> list[Tensor]:
+def run_backbone(net: nn.Module, images: Tensor, grad: bool, reduced: bool = False) -> list[Tensor]:
     """Feature maps at strides 4, 8, 16 and 32.
 
     Args:

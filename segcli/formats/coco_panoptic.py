@@ -171,7 +171,9 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
         names.update(drawn.names)
         things |= drawn.things
     listed = [
-        {"id": n, "name": name, "isthing": int(n in things)} for n, name in sorted(names.items())
+        {"id": n, "name": name, "isthing": int(n in things)}
+        | ({"color": list(options.colors[n])} if n in options.colors else {})
+        for n, name in sorted(names.items())
     ]
     with replacing(file) as out:
         content = {"images": images, "annotations": annotations, "categories": listed}

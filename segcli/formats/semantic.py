@@ -21,7 +21,7 @@ from segcli.formats.base import (
     json_text,
     replacing,
 )
-from segcli.formats.classes import read_class_list, with_classes
+from segcli.formats.classes import Color, read_class_list, with_classes
 from segcli.formats.files import raster_files
 from segcli.formats.folders import CLASSES, CLASSES_SCHEMA, holds_class_list
 from segcli.formats.labels import save_label_map
@@ -31,6 +31,8 @@ from segcli.masks.panoptic import panoptic_of
 from segcli.records import Segmentation
 
 __all__ = ["FORMAT"]
+
+_BYTE = 255
 
 
 def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -> list[Path]:
@@ -43,9 +45,11 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
         names.update(result.categories)
         names.update({c: name for c, name in found.items() if c not in names})
         things |= result.things or frozenset()
+        few = max([int(values.max()), *result.categories]) <= _BYTE
+        values = values.astype(np.uint8) if few else values
         paths.append(save_label_map(values, file.parent, free_stem(result.image.key, taken)))
     with replacing(file) as out:
-        content = {"schema": CLASSES_SCHEMA, "classes": _tables(names, things)}
+        content = {"schema": CLASSES_SCHEMA, "classes": _tables(names, things, options.colors)}
         out.write(json_text(content, indent=1).encode() + b"\n")
     return [*paths, file]
 
@@ -60,9 +64,14 @@ def _check(result: Segmentation) -> None:
         )
 
 
-def _tables(names: Mapping[int, str], things: Collection[int]) -> list[dict[str, Any]]:
+def _tables(
+    names: Mapping[int, str], things: Collection[int], colors: Mapping[int, Color]
+) -> list[dict[str, Any]]:
     """The class list; where nothing is known to be a thing, nothing is said of things."""
-    tables: list[dict[str, Any]] = [{"id": n, "name": name} for n, name in sorted(names.items())]
+    tables: list[dict[str, Any]] = [
+        {"id": n, "name": name} | ({"color": list(colors[n])} if n in colors else {})
+        for n, name in sorted(names.items())
+    ]
     return [{**t, "thing": t["id"] in things} for t in tables] if things else tables
 
 
