@@ -16,7 +16,7 @@ from transformers import Mask2FormerForUniversalSegmentation
 CARD: dict[str, Any] = {
     "name": "tiny-panoptic",
     "license": "Apache-2.0",
-    "summary": "7 things and 6 stuff classes of procedural scenes: offline trials of class-aware runs",
+    "summary": "7 things and 6 kinds of stuff in drawn scenes: to try class-aware runs offline",
     "task": "panoptic",
     "things": list(THINGS),
     "first_class_id": 1,

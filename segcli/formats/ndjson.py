@@ -23,7 +23,7 @@ from segcli.formats.base import (
     located,
     replacing,
 )
-from segcli.masks.classes import class_map
+from segcli.masks.classes import class_map, no_class, segments_of_classes
 from segcli.masks.labels import segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
 from segcli.records import ImageRef, LabelKind, LabelMap, Segment, Segmentation
@@ -112,9 +112,22 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
     del options
     with replacing(file) as out:
         for result in results:
-            record = to_record(replace(result, segments=segments_of(result)))
+            record = to_record(replace(result, segments=_segments(result)))
             out.write(to_line(record).encode("utf-8"))
     return [file]
+
+
+def _segments(result: Segmentation) -> tuple[Segment, ...]:
+    """The segments of a result; of a class map one for each class, 0 too where it is one."""
+    labels = result.labels
+    if result.segments or labels is None or labels.kind != _SEMANTIC:
+        return segments_of(result)
+    void = no_class(result)
+    return tuple(
+        replace(s, category_name=result.categories.get(s.category or 0))
+        for s in segments_of_classes(labels.values)
+        if s.category != void
+    )
 
 
 def from_record(record: dict[str, Any]) -> Segmentation:

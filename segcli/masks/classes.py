@@ -15,6 +15,9 @@ from segcli.records import Segment, Segmentation
 __all__ = ["class_map", "no_class", "segments_of_classes"]
 
 
+_BACKGROUND = "background"
+
+
 def segments_of_classes(values: npt.NDArray[np.integer[Any]]) -> tuple[Segment, ...]:
     """One segment for each class of a (H, W) map, in ascending order, with it as category."""
     found = segments_from_label_map(values + 1)
@@ -22,8 +25,11 @@ def segments_of_classes(values: npt.NDArray[np.integer[Any]]) -> tuple[Segment, 
 
 
 def no_class(result: Segmentation) -> int:
-    """The value of pixels without a class: 0, or where 0 is a class the largest of its bytes."""
-    if 0 not in result.categories:
+    """The value of pixels without a class: 0, or where 0 is a class the largest of its bytes.
+
+    A class 0 that is named background is what pixels without a class are.
+    """
+    if result.categories.get(0, _BACKGROUND) == _BACKGROUND:
         return 0
     return 255 if max(result.categories) < 255 else 65535
 

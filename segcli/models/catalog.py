@@ -186,7 +186,9 @@ def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
     card_path = directory / "segcli.json"
     card = _read_json(card_path) if card_path.is_file() else {}
     classes = class_facts(name, _with_processor(directory, config), card)
-    family = FAMILIES.get(model_type) or (classes and Family(classes.family.name, True, {}))
+    family = FAMILIES.get(model_type)
+    if family is None and classes is not None:
+        family = Family(classes.family.name, squashes=True, defaults={})
     if family is None:
         raise ModelError(
             f"model '{name}' has type '{model_type}', which makes no masks",

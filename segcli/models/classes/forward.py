@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def _resized_size(runtime: ClassRuntime, picture: tuple[int, ...]) -> tuple[int,
 def _joined_patches(
     classes: Tensor,
     masks: Tensor,
-    offsets: Any,
+    offsets: Sequence[Sequence[int]],
     size: tuple[int, int],
 ) -> Tensor:
     """Class scores of the whole picture, averaged where patches overlap.

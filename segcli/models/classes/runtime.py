@@ -99,7 +99,7 @@ def _processor(
     tokenizer = transformers.AutoTokenizer.from_pretrained(directory, **safe)
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     length = int(config.get("task_seq_len", 77))
-    tokens = {}
+    tokens: dict[str, torch.Tensor] = {}
     for task in facts.tasks:
         found = tokenizer(
             f"the task is {task}", padding="max_length", max_length=length, truncation=True
