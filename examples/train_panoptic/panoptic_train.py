@@ -62,9 +62,9 @@ class Plan:
     rate: float = 8e-4
     backbone_rate: float = 0.15
     batch: int = 8
-    pool: int = 1200
+    pool: int = 400
     frozen: float = 0.12
-    full: float = 0.6
+    full: float = 0.75
     small: int = 192
 
 

@@ -55,7 +55,8 @@ def run_pixels(runtime: ClassRuntime, image: npt.NDArray[np.uint8]) -> Tensor:
     """(C, h, w) float32 logits of one (H, W, 3) uint8 RGB picture, over exactly the picture."""
     inputs = _inputs(runtime, image)
     valid = inputs.pop("valid_share", (1.0, 1.0))
-    output = runtime.model(**inputs)
+    # Libraries other than transformers call their input otherwise.
+    output = runtime.model(inputs.pop("pixel_values"), **inputs)
     logits = (output if isinstance(output, Tensor) else output.logits)[0].float()
     rows, columns = (
         max(1, round(n * share)) for n, share in zip(logits.shape[1:], valid, strict=True)
