@@ -1,4 +1,4 @@
-"""Small class-aware models of the real transformers classes, seeded and saved as users save them."""
+"""Small seeded class-aware models of the real transformers classes, saved as users save them."""
 
 from __future__ import annotations
 

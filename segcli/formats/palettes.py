@@ -52,11 +52,12 @@ def _listed(name: str) -> dict[str, Color]:
 
 def _of_the_same_names(categories: Mapping[int, str]) -> dict[str, Color]:
     wanted = {_plain(text) for text in categories.values()}
+    found = []
     for name in class_list_names():
         listed = read_class_list(name)
         if listed.colors and wanted <= {_plain(text) for text in listed.names.values()}:
-            return _listed(name)
-    return {}
+            found.append((len(listed.names), name))
+    return _listed(min(found)[1]) if found else {}
 
 
 def _automatic(number: int) -> Color:

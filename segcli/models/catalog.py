@@ -34,6 +34,7 @@ class CatalogEntry:
         megabytes: size of its weights file.
         licence: SPDX name of the licence of its weights.
         summary: one line on what it is good for.
+        family: transformers' ``model_type``.
     """
 
     name: str
@@ -41,6 +42,7 @@ class CatalogEntry:
     megabytes: int
     licence: str
     summary: str
+    family: str = "sam"
 
 
 CATALOG: Mapping[str, CatalogEntry] = {

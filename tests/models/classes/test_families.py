@@ -1,4 +1,4 @@
-"""Every family, end to end: a folder of pictures, predictions, files, and a score of what they hold.
+"""Every family, end to end: a folder of pictures, predictions, files, and their score.
 
 The command line runs in this process; the models are transformers' own, saved as users save them.
 """

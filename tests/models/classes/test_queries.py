@@ -157,7 +157,7 @@ def test_semantic_equals_transformers_on_clear_masks():
 
 
 def test_the_better_of_two_objects_keeps_its_pixels():
-    """transformers lets a later query overwrite a better one; here both masks stay whole."""
+    """Stock processing lets a later query overwrite a better one; here both masks stay whole."""
     fields = ellipses(2, 1, *SIZE, clear=1.0)
     second = np.roll(fields[0], 12, axis=1)
     output = QueryOutput(
@@ -200,7 +200,7 @@ def test_masks_are_no_worse_than_transformers(size):
 
 
 def test_pixels_of_no_mask_stay_void():
-    """transformers gives every pixel to some segment, even where no mask holds it."""
+    """Stock processing gives every pixel to some segment, even where no mask holds it."""
     fields = ellipses(4, 2, *SIZE, clear=1.0)
     output = QueryOutput(
         class_logits([0, 1], [0.9, 0.9]), torch.from_numpy(np.stack(fields)).float()

@@ -40,7 +40,9 @@ def test_relatives_and_channels(name, classes, channels, tmp_path):
 
     torch.manual_seed(1)
     path = unet(tmp_path, classes, name, channels)
-    loaded = load_class_model(find(str(path)), ClassSettings("semantic"), device="cpu", dtype="auto")
+    loaded = load_class_model(
+        find(str(path)), ClassSettings("semantic"), device="cpu", dtype="auto"
+    )
     image = blobs(2, 64, 96)
     found = np.zeros((64, 96), int)
     from segcli.masks.rle import decode
@@ -61,8 +63,9 @@ def test_relatives_and_channels(name, classes, channels, tmp_path):
 @needs_extra
 def test_from_folder_to_score(folder, tmp_path):
     """A large picture through a window; class maps are written, read back and scored."""
-    from segcli.cli.app import app
     from typer.testing import CliRunner
+
+    from segcli.cli.app import app
 
     (tmp_path / "imgs").mkdir()
     Image.fromarray(blobs(0, 150, 210)).save(tmp_path / "imgs" / "a.png")
@@ -96,7 +99,7 @@ def test_padding_is_mirrored_and_taken_off():
 @needs_extra
 def test_missing_extra_names_its_command(folder, monkeypatch):
     """Without the library the error says what to install."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match="segmentation_models_pytorch") as caught:
         load_class_model(find(str(folder)), ClassSettings("semantic"), device="cpu", dtype="auto")
     assert caught.value.fix == "pip install 'segcli[unet]'"
