@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from panoptic_model import build_config, build_processor
-from panoptic_scenes import CLASSES, THINGS
+from panoptic_scenes import THINGS
 from transformers import Mask2FormerForUniversalSegmentation
 
 CARD: dict[str, Any] = {
@@ -61,7 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the model")
     parser.add_argument("--which", choices=("average", "model"), default="average")
     options = parser.parse_args(arguments)
-    assert len(CLASSES) == build_config().num_labels
     export(options.checkpoint, options.out, options.which)
 
 

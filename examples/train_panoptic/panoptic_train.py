@@ -36,7 +36,7 @@ from train import normalise
 
 SCENE_SEED = 1_000_000
 SCENE_SIDE = 320
-EMA = 0.998
+EMA = 0.99
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Plan:
     batch: int = 8
     pool: int = 400
     frozen: float = 0.12
-    full: float = 0.8
+    full: float = 0.85
     small: int = 192
 
 
