@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 __all__ = [
+    "ClassIds",
     "Classes",
     "OverlapMaskAreaThreshold",
     "Palette",
@@ -47,6 +48,15 @@ Classes = Annotated[
     typer.Option(
         metavar="NAME",
         help="Keep only these classes, by name or id; repeatable, or joined by commas.",
+        rich_help_panel=_PANEL,
+    ),
+]
+ClassIds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="Number classes as this list does, by name: coco-panoptic, a COCO file, … "
+        "[default: the model's numbers]",
         rich_help_panel=_PANEL,
     ),
 ]

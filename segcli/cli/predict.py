@@ -13,6 +13,7 @@ import typer
 
 from segcli.cli.class_options import (
     Classes,
+    ClassIds,
     OverlapMaskAreaThreshold,
     Palette,
     Task,
@@ -291,6 +292,7 @@ def predict_command(
     threshold: Threshold = None,
     overlap_mask_area_threshold: OverlapMaskAreaThreshold = None,
     classes: Classes = None,
+    class_ids: ClassIds = None,
     palette: Palette = None,
     window: Window = None,
     window_overlap: WindowOverlap = None,

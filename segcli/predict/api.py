@@ -19,7 +19,7 @@ from segcli.inputs import InputImage
 from segcli.models.catalog import ModelRef, find, weights_hash
 from segcli.models.classes.settings import ClassSettings
 from segcli.models.settings import GenerateSettings, generate_settings, stock_settings
-from segcli.predict.classes import chosen_formats, settings_for
+from segcli.predict.classes import chosen_formats, settings_for, with_class_ids
 from segcli.predict.folder import earlier_manifest, locked, names_of, probe_writable
 from segcli.predict.job import Job, run
 from segcli.predict.journal import write_failure
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Prediction", "Request", "prepare"]
 
-_FORMATS_WITH_IDS = frozenset({"coco", "coco-dataset", "sa1b"})
+_FORMATS_WITH_IDS = frozenset({"coco", "coco-dataset", "coco-panoptic", "sa1b"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ def prepare(request: Request) -> Prediction:
         InputError: a picture has no id in the ground truth.
         OutputError: the folder cannot take these results.
     """
-    model = find(request.settings.model)
+    model = with_class_ids(find(request.settings.model), request.settings)
     generate = settings_for(model, request.settings) or _generate_settings(model, request.settings)
     settings = replace(request.settings, format=chosen_formats(request.settings, generate))
     request = replace(request, settings=settings)
@@ -221,6 +221,8 @@ def prepare(request: Request) -> Prediction:
         **asdict(generate),
         "gt_image_ids": _fingerprint(request.image_ids),
     }
+    if model.classes is not None:
+        decisive["categories"] = {str(n): text for n, text in model.classes.categories.items()}
     # Neither changes a mask, so a run may go on elsewhere or in other portions.
     for name in ("device", "points_per_batch"):
         decisive.pop(name, None)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from segcli.errors import ConfigError, UsageError
+from segcli.formats.classes import read_class_list
 from segcli.models.catalog import ModelRef
-from segcli.models.classes.facts import ClassFacts, kept_categories
+from segcli.models.classes.facts import ClassFacts, kept_categories, renumbered
 from segcli.models.classes.families import UNET
 from segcli.models.classes.settings import ClassSettings, class_settings
 from segcli.models.settings import GenerateSettings
 from segcli.predict.settings import PredictSettings
 
-__all__ = ["chosen_formats", "settings_for"]
+__all__ = ["chosen_formats", "settings_for", "with_class_ids"]
 
 _FORMATS = {"semantic": "semantic", "instance": "labels", "panoptic": "coco-panoptic"}
 # U-Nets see pictures at their own size; the window is what their training pictures are near to.
@@ -24,6 +25,19 @@ _UNUSED: dict[str, tuple[str, ...]] = {
     "instance": ("overlap_mask_area_threshold",),
     "panoptic": (),
 }
+
+
+def with_class_ids(model: ModelRef, settings: PredictSettings) -> ModelRef:
+    """The model, its classes numbered as the settings want.
+
+    Raises:
+        InputError: the class list cannot be read.
+        ConfigError: it does not have all of the model's classes.
+    """
+    if model.classes is None or settings.class_ids is None:
+        return model
+    listed = read_class_list(settings.class_ids)
+    return replace(model, classes=renumbered(model.classes, listed, settings.class_ids))
 
 
 def settings_for(model: ModelRef, settings: PredictSettings) -> ClassSettings | None:
@@ -80,7 +94,7 @@ def _refuse_class_options(model: ModelRef, settings: PredictSettings) -> None:
     """Options of class-aware models mean nothing to one that is prompted."""
     own = {f.name for f in fields(GenerateSettings)}
     given = [name for name in settings.class_values() if name not in own]
-    given += [name for name in ("classes", "palette") if getattr(settings, name)]
+    given += [name for name in ("classes", "palette", "class_ids") if getattr(settings, name)]
     if given:
         raise UsageError(
             f"--{_flag(given[0])} needs a class-aware model, and '{model.name}' has no classes",

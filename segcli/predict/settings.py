@@ -34,6 +34,8 @@ class PredictSettings:
         window: see `threshold`.
         window_overlap: see `threshold`.
         classes: names or ids of the classes to keep; empty: all.
+        class_ids: a class list whose numbers classes get, see `segcli.formats.classes`; None: the
+            model's own.
         palette: colours of classes, see `segcli.formats.palettes`; None: by what the classes are.
 
     The others are the fields of `GenerateSettings`; None leaves the model's own default.
@@ -72,6 +74,7 @@ class PredictSettings:
     window_overlap: float | None = None
     classes: tuple[str, ...] = ()
     palette: str | None = None
+    class_ids: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words.

@@ -177,6 +177,27 @@ def test_convert_keeps_classes(universal, picture_folder, tmp_path):
     assert json.loads(fine(*call))["metrics"]["miou"]["pooled"] == 1.0
 
 
+def test_class_ids_of_a_data_set(universal, picture_folder, tmp_path):
+    """Classes are numbered as a COCO file numbers those of the same names."""
+    truth = tmp_path / "truth.json"
+    listed = {"Person": 1, "dog": 18, "sky": 187, "grass": 193}
+    truth.write_text(json.dumps({"categories": [{"id": i, "name": n} for n, i in listed.items()]}))
+    out = tmp_path / "out"
+    call = ["predict", picture_folder, "-m", universal, *LOOSE, "-o", out]
+    fine(*call, "--class-ids", truth)
+    written = json.loads((out / "panoptic.json").read_text())
+    assert {c["name"]: c["id"] for c in written["categories"]} == {
+        "person": 1, "dog": 18, "sky": 187, "grass": 193,
+    }  # fmt: skip
+    assert {c["name"] for c in written["categories"] if c["isthing"]} == {"person", "dog"}
+    used = {s["category_id"] for a in written["annotations"] for s in a["segments_info"]}
+    assert used
+    assert used <= {1, 18, 187, 193}
+    refused = run(*call, "--class-ids", "voc", "--overwrite")
+    assert refused.exit_code == 2
+    assert "voc has no class 'sky'" in refused.stderr
+
+
 def test_prompting_a_class_aware_model(universal, picture_folder, tmp_path):
     """The protocol of points needs a model that takes points."""
     out = tmp_path / "out"

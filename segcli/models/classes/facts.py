@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segcli.errors import ConfigError, ModelError, closest
@@ -12,7 +12,7 @@ from segcli.formats.classes import ClassList, class_list_names, read_class_list
 from segcli.models.classes.families import ClassFamily, class_family
 from segcli.models.classes.settings import TASKS, Task
 
-__all__ = ["ClassFacts", "class_facts", "kept_categories", "matching_list"]
+__all__ = ["ClassFacts", "class_facts", "kept_categories", "matching_list", "renumbered"]
 
 _WORDS = re.compile(r"[^a-z0-9]+")
 # A list names a model's classes when it has at least this share of them.
@@ -28,9 +28,9 @@ class ClassFacts:
         tasks: what it can be asked for.
         task: what it was trained for.
         why: what says so.
-        categories: name by category id, in the order of the model's labels.
+        categories: name by category id.
         things: category ids of countable things; None: nothing says which are.
-        offset: category id of the model's label 0; the others follow.
+        ids: category id by the model's own label.
     """
 
     family: ClassFamily
@@ -39,7 +39,11 @@ class ClassFacts:
     why: str
     categories: Mapping[int, str]
     things: frozenset[int] | None
-    offset: int = 0
+    ids: Mapping[int, int]
+
+    def category(self, label: int) -> int:
+        """The category id of one of the model's own labels."""
+        return self.ids.get(label, label)
 
 
 def class_facts(name: str, config: Mapping[str, Any], card: Mapping[str, Any]) -> ClassFacts | None:
@@ -75,9 +79,10 @@ def class_facts(name: str, config: Mapping[str, Any], card: Mapping[str, Any]) -
             why=f"a {family.name} model can do {', '.join(family.tasks)}",
             fix="correct task and tasks in its segcli.json",
         )
-    offset = int(card.get("first_class_id", 0))
-    categories = {label + offset: text for label, text in _labels(name, config, card).items()}
-    return ClassFacts(family, tasks, task, why, categories, _things(categories, card), offset)
+    labels = _labels(name, config, card)
+    ids = {label: label + int(card.get("first_class_id", 0)) for label in labels}
+    categories = {ids[label]: text for label, text in labels.items()}
+    return ClassFacts(family, tasks, task, why, categories, _things(categories, card), ids)
 
 
 def _trained_for(
@@ -152,6 +157,40 @@ def matching_list(names: Sequence[str] | Any) -> ClassList | None:  # noqa: ANN4
 
 def _plain(text: str) -> str:
     return text.strip().casefold().replace("_", " ")
+
+
+def renumbered(facts: ClassFacts, wanted: ClassList, source: str) -> ClassFacts:
+    """The same model with the class ids of a list, matched by name.
+
+    Args:
+        facts: the model's classes.
+        wanted: the list, such as a data set's, whose numbers are to be used.
+        source: what the list is called, for errors.
+
+    Raises:
+        ConfigError: a class of the model has no counterpart in the list, or two have the same.
+    """
+    numbers = {_plain(text): number for number, text in wanted.names.items()}
+    missing = [text for text in facts.categories.values() if _plain(text) not in numbers]
+    if missing:
+        raise ConfigError(
+            f"--class-ids: {source} has no class '{missing[0]}'",
+            why=f"{len(missing)} of the model's {len(facts.categories)} classes are not in it",
+            fix=closest(_plain(missing[0]), numbers) or "a list with the model's class names",
+        )
+    new = {number: numbers[_plain(text)] for number, text in facts.categories.items()}
+    if len(set(new.values())) < len(new):
+        raise ConfigError(
+            f"--class-ids: {source} gives two classes of the model one id",
+            why="names are compared whatever their case",
+            fix="a list in which the model's classes differ",
+        )
+    return replace(
+        facts,
+        categories={new[n]: text for n, text in facts.categories.items()},
+        things=None if facts.things is None else frozenset(new[n] for n in facts.things),
+        ids={label: new[n] for label, n in facts.ids.items()},
+    )
 
 
 def kept_categories(facts: ClassFacts, wanted: Sequence[str]) -> tuple[int, ...] | None:

@@ -41,14 +41,11 @@ class ClassLoaded:
         """Segment one (H, W, 3) uint8 RGB image; where there are scores, best first."""
         facts, keep = self.runtime.facts, self.settings.keep
         found = self._labelled(image)
-        segments = (
-            replace(
-                segment,
-                category=(segment.category or 0) + facts.offset,
-                category_name=facts.categories.get((segment.category or 0) + facts.offset),
-            )
-            for segment in found
-        )
+        segments = []
+        for segment in found:
+            number = facts.category(segment.category or 0)
+            name = facts.categories.get(number)
+            segments.append(replace(segment, category=number, category_name=name))
         return tuple(s for s in segments if keep is None or s.category in keep)
 
     def _labelled(self, image: npt.NDArray[np.uint8]) -> tuple[Segment, ...]:
@@ -102,9 +99,8 @@ def _labels_of(facts: ClassFacts) -> tuple[frozenset[int] | None, frozenset[int]
     """The model's labels of countable things, None if nothing says which, and those of stuff."""
     if facts.things is None:
         return None, frozenset()
-    labels = frozenset(number - facts.offset for number in facts.categories)
-    things = frozenset(number - facts.offset for number in facts.things)
-    return things, labels - things
+    things = frozenset(label for label, number in facts.ids.items() if number in facts.things)
+    return things, frozenset(facts.ids) - things
 
 
 def load_class_model(
