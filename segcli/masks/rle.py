@@ -26,6 +26,7 @@ __all__ = [
     "encode_runs",
     "from_coco",
     "from_polygons",
+    "join_touching",
     "measure",
     "merge",
     "runs",
@@ -276,15 +277,15 @@ def _from_counts(counts: list[Any], height: int, width: int) -> RLE:
     edges = np.cumsum(lengths)
     starts, stops = edges[:-1:2], edges[1::2]
     filled = stops > starts
-    return _encode_touching(starts[filled], stops[filled], height, width)
+    return encode_runs(*join_touching(starts[filled], stops[filled]), height, width)
 
 
-def _encode_touching(starts: Positions, stops: Positions, height: int, width: int) -> RLE:
-    """As `encode_runs`, for runs that may touch."""
+def join_touching(starts: Positions, stops: Positions) -> tuple[Positions, Positions]:
+    """Ascending runs (R,) with those that touch the next made one, as `encode_runs` needs them."""
     apart = starts[1:] != stops[:-1]
     first = np.concatenate((np.ones(min(len(starts), 1), dtype=bool), apart))
     last = np.concatenate((apart, np.ones(min(len(starts), 1), dtype=bool)))
-    return encode_runs(starts[first], stops[last], height, width)
+    return starts[first], stops[last]
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> RLE:

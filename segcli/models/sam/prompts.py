@@ -7,24 +7,24 @@ of logits beside the threshold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from segcli.masks.rle import encode, segment_from_rle
-from segcli.models.sam.decoder import PredictedMasks, decode_points
-from segcli.models.sam.encoder import Encoded, upscale
+from segcli.masks.rle import segment_from_rle
+from segcli.models.sam.decoder import Decoder, Prompts
+from segcli.models.sam.encoder import Encoded, to_input_points
 from segcli.models.sam.encoder import encode as encode_image
+from segcli.models.sam.memory import prompts_at_once, with_less_at_once
 from segcli.models.sam.runtime import Runtime
+from segcli.models.sam.trace import Frame, trace
 from segcli.models.settings import GenerateSettings
-from segcli.records import RLE, Segment
+from segcli.records import Segment
 
 __all__ = ["answer_points", "prompt_points"]
-
-# Masks are brought to the image's size a few at a time: about this many pixels at once.
-_PIXELS_AT_ONCE = 1 << 25
 
 
 def prompt_points(
@@ -71,24 +71,42 @@ def answer_points(
     Yields:
         For each point, in order, the three masks of the ambiguity-aware tokens in the model's
         order, at the image's size, each with its predicted IoU and its point.
+
+    Raises:
+        MemoryError: there is not enough for a single prompt.
     """
-    for start in range(0, len(points_xy), settings.points_per_batch):
-        chunk = points_xy[start : start + settings.points_per_batch]
-        with torch.inference_mode():
-            predicted = decode_points(runtime, encoded, chunk, multimask=True)
-        masks = _full_masks(encoded, predicted, settings.mask_threshold)
-        for (x, y), ious in zip(chunk.tolist(), predicted.ious.tolist(), strict=True):
-            yield tuple(
-                segment_from_rle(next(masks), predicted_iou=iou, point_xy=(x, y)) for iou in ious
+    with torch.inference_mode():
+        decoder = Decoder(runtime, encoded)
+    at_once = prompts_at_once(encoded.embedding, settings.points_per_batch)
+    chunks = [range(i, min(i + at_once, len(points_xy))) for i in range(0, len(points_xy), at_once)]
+
+    @torch.inference_mode()
+    def answered(chunk: Sequence[int]) -> list[tuple[Segment, ...]]:
+        some = points_xy[chunk[0] : chunk[-1] + 1]
+        xy = to_input_points(encoded, some)[:, None].to(runtime.device)
+        labels = torch.ones(xy.shape[:2], dtype=torch.int64, device=runtime.device)
+        predicted = decoder.predict(Prompts(xy, labels), multimask=True)
+        ious = predicted.ious.tolist()
+        planes = predicted.logits(torch.arange(predicted.ious.numel())).to("cpu", torch.float32)
+        masks = iter(planes)
+        return [
+            tuple(
+                _segment(encoded, next(masks), settings, predicted_iou=iou, point_xy=(x, y))
+                for iou in each
             )
+            for (x, y), each in zip(some.tolist(), ious, strict=True)
+        ]
+
+    for some in runtime.workers.map(partial(with_less_at_once, answered), chunks):
+        yield from some
 
 
-def _full_masks(encoded: Encoded, predicted: PredictedMasks, threshold: float) -> Iterator[RLE]:
-    """Every mask of a batch of prompts at the image's size, prompt by prompt."""
-    total, device = predicted.ious.numel(), predicted.ious.device
-    step = max(1, _PIXELS_AT_ONCE // (encoded.height * encoded.width))
-    for start in range(0, total, step):
-        indices = torch.arange(start, min(start + step, total), device=device)
-        with torch.inference_mode():
-            masks = upscale(encoded, predicted.logits(indices)) > threshold
-        yield from map(encode, masks.cpu().numpy())
+def _segment(
+    encoded: Encoded,
+    plane: torch.Tensor,
+    settings: GenerateSettings,
+    **fields: object,
+) -> Segment:
+    frame = Frame(0, 0, encoded.height, encoded.width)
+    mask = trace(encoded.resizer, frame, plane, threshold=settings.mask_threshold, offset=0)
+    return segment_from_rle(mask.rle, **fields)
