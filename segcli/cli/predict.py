@@ -104,6 +104,15 @@ def predict_command(
             rich_help_panel=_MODEL,
         ),
     ] = None,
+    compile: Annotated[  # noqa: A002 (the option's name)
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile for a CUDA GPU; the first picture waits for it, up to minutes. "
+            "[default: no-compile]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
     format: Annotated[  # noqa: A002 (the option's name)
         list[str] | None,
         typer.Option(
@@ -161,7 +170,16 @@ def predict_command(
         int | None,
         typer.Option(
             metavar="N",
-            help="Points decoded at once; memory, not results. [default: the model's]",
+            help="Points decoded at once; memory, not results. [default: as the machine allows]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    coarse_to_fine: Annotated[
+        bool | None,
+        typer.Option(
+            "--coarse-to-fine/--every-point",
+            help="Ask a quarter of the grid first, then only points on no mask found: quicker, "
+            "and some masks are missed. [default: every-point]",
             rich_help_panel=_GRID,
         ),
     ] = None,
@@ -376,6 +394,7 @@ def _run(prediction: Prediction, output: Output, *, emit: bool) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not output.verbose:
         warnings.simplefilter("ignore")
+    output.hear_warnings()
     _introduce(prediction, output)
     loaded = prediction.load()
     skipped = len(prediction.items) - len(prediction.todo)

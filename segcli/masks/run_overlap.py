@@ -46,9 +46,9 @@ class Runs:
         few, many = sorted((self, other), key=lambda r: len(r.starts))
         if not len(few.starts):
             return 0
-        return int((many._below(few.stops) - many._below(few.starts)).sum())
+        return int((many.covered_below(few.stops) - many.covered_below(few.starts)).sum())
 
-    def _below(self, positions: Positions) -> Positions:
+    def covered_below(self, positions: Positions) -> Positions:
         """Pixels of the mask before each position."""
         started = np.searchsorted(self.starts, positions, side="left")
         beyond = self.stops[np.maximum(started - 1, 0)] - positions

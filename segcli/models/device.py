@@ -59,7 +59,8 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether this processor multiplies bfloat16 matrices itself; without it they take 100 times
-    as long as float32 (measured on AVX2 with torch 2.14).
+    """Whether this processor multiplies bfloat16 matrices itself.
+
+    Without it they take 100 times as long as float32 (measured on AVX2 with torch 2.14).
     """
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001 (no public way)

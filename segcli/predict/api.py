@@ -139,6 +139,7 @@ class Prediction:
             device=settings.device,
             dtype=settings.dtype,
             backend=settings.backend,
+            compile=settings.compile,
         )
         dtype, earlier = loaded.facts()["dtype"], self._earlier_run().get("dtype")
         if earlier not in {None, dtype}:
@@ -211,8 +212,8 @@ def prepare(request: Request) -> Prediction:
         **asdict(generate),
         "gt_image_ids": _fingerprint(request.image_ids),
     }
-    # Neither changes a mask, so a run may go on elsewhere or in other portions.
-    for name in ("device", "points_per_batch"):
+    # None changes a mask, so a run may go on elsewhere or in other portions.
+    for name in ("device", "compile", "points_per_batch"):
         del decisive[name]
     facts = {"name": model.name, "type": model.model_type, "revision": model.revision}
     manifest = Manifest(

@@ -23,6 +23,7 @@ class PredictSettings:
         backend: our own generator, or the stock transformers pipeline.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        compile: compile the model for a CUDA GPU.
         format: output formats besides ``segments.ndjson``.
         overlay: also draw the masks over the picture.
         overlap: which segment keeps a pixel that several claim in a label map.
@@ -35,12 +36,14 @@ class PredictSettings:
     backend: Backend = "segcli"
     device: str = "auto"
     dtype: str = "auto"
+    compile: bool = False
     format: tuple[str, ...] = ("labels",)
     overlay: bool = False
     overlap: Overlap = "score"
     exif: bool = True
     points_per_side: int | None = None
     points_per_batch: int | None = None
+    coarse_to_fine: bool | None = None
     multimask: bool | None = None
     pred_iou_thresh: float | None = None
     stability_score_thresh: float | None = None

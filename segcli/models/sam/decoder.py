@@ -6,7 +6,9 @@ rounding. Predicted IoU depends on tokens only, so the image is upscaled only wh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -67,6 +69,7 @@ class Decoder:
         self._upscaler = Upscaler(self._module, encoded.fine)
         self._features = _high_quality_features(self._module, encoded)
         self._special = _special_tokens(self._module)
+        self._attend = compiled(attend) if runtime.compiled else attend
 
     def predict(self, prompts: Prompts, *, multimask: bool) -> PredictedMasks:
         """Decode prompts.
@@ -78,7 +81,7 @@ class Decoder:
         decoder = self._module
         sparse = self._embedded(prompts)
         tokens = torch.cat([self._special.expand(len(sparse), -1, -1), sparse], dim=1)
-        tokens, pixels = attend(decoder.transformer, self.image, tokens)
+        tokens, pixels = self._attend(decoder.transformer, self.image, tokens)
         heads = decoder.output_hypernetworks_mlps
         first = 2 if hasattr(decoder, "obj_score_token") else 1
         kernels = torch.stack([h(tokens[:, first + i]) for i, h in enumerate(heads)], dim=1)
@@ -186,6 +189,13 @@ def _chosen_by_stability(masks: _Masks, decoder: Any) -> _ReadyMasks:  # noqa: A
     choose = decoder._dynamic_multimask_via_stability  # noqa: SLF001 (the model's own rule)
     chosen, ious = choose(planes[None], masks.ious[None])
     return _ReadyMasks(ious[0], chosen[0])
+
+
+@cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that torch compiles, for each new shape, when it is called."""
+    made: Callable[..., Any] = torch.compile(function, fullgraph=True, dynamic=False)
+    return made
 
 
 def _image_side(

@@ -57,8 +57,9 @@ def encode(runtime: Runtime, image: npt.NDArray[np.uint8]) -> Encoded:
     height, width = image.shape[:2]
     # The layout is stated because transformers guesses it from the shape, and guesses wrong for
     # pictures that are one to three pixels high.
+    # A copy, because a decoded picture is read-only and PyTorch warns of such arrays.
     batch = runtime.image_processor(
-        images=np.ascontiguousarray(image), input_data_format="channels_last", return_tensors="pt"
+        images=np.array(image), input_data_format="channels_last", return_tensors="pt"
     )
     pixels = runtime.to_device(batch["pixel_values"])
     fine = early = None
@@ -70,7 +71,8 @@ def encode(runtime: Runtime, image: npt.NDArray[np.uint8]) -> Encoded:
         encoder = runtime.model.vision_encoder
         embedding, features = encode_with_vit(encoder, pixels, runtime.workers)
         early = features if runtime.ref.family.name == "sam_hq" else None
-        scaled = tuple(int(n) for n in batch["reshaped_input_sizes"][0])
+        rows, columns = batch["reshaped_input_sizes"][0].tolist()
+        scaled = int(rows), int(columns)
     low = 4 * embedding.shape[-2], 4 * embedding.shape[-1]
     straight = runtime.ref.family.squashes
     plan = resizer(
@@ -78,11 +80,11 @@ def encode(runtime: Runtime, image: npt.NDArray[np.uint8]) -> Encoded:
     )
     # SAM-HQ's convolutions look two cells beyond the picture.
     margin = 1 if early is not None else 0
-    rows, columns = (
+    needed = [
         min(n // 4, math.ceil(each.needed / 4) + margin)
         for n, each in zip(low, (plan.nodes, plan.columns), strict=True)
-    )
-    return Encoded(embedding, fine, early, height, width, scaled, plan, (rows, columns))
+    ]
+    return Encoded(embedding, fine, early, height, width, scaled, plan, (needed[0], needed[1]))
 
 
 def to_input_points(encoded: Encoded, points_xy: npt.NDArray[np.float64]) -> torch.Tensor:

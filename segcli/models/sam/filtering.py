@@ -28,9 +28,7 @@ def inclusive_box(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
     return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
 
 
-def near_crop_edge(
-    box: npt.NDArray[np.float32], crop: Crop, height: int, width: int
-) -> bool:
+def near_crop_edge(box: npt.NDArray[np.float32], crop: Crop, height: int, width: int) -> bool:
     """Whether a mask is cut off by its crop: near its edge, but not near the image's.
 
     Args:
@@ -65,9 +63,7 @@ def box_nms(
     return [int(i) for i in kept]
 
 
-def mask_smaller_nms(
-    masks: list[RLE], boxes_xywh: list[Box], threshold: float
-) -> list[int]:
+def mask_smaller_nms(masks: list[RLE], boxes_xywh: list[Box], threshold: float) -> list[int]:
     """Greedy suppression by intersection over the smaller mask's area.
 
     It drops parts and doubles that box IoU keeps, and would drop true nested objects, so it is a

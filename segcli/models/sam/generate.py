@@ -109,10 +109,10 @@ def _ask(scene: _Scene, points: _Points) -> Iterator[_Candidate]:
     at_once = prompts_at_once(scene.encoded.embedding, scene.settings.points_per_batch)
     chunks = [range(i, min(i + at_once, len(points))) for i in range(0, len(points), at_once)]
     workers = scene.runtime.workers
-    if scene.runtime.device.type == "cpu":
-        results = workers.map(partial(with_less_at_once, partial(_answered, scene, points)), chunks)
-    else:
+    if scene.runtime.on_gpu:
         results = workers.map(partial(_passing, scene, points), _one_ahead(scene, points, chunks))
+    else:
+        results = workers.map(partial(with_less_at_once, partial(_answered, scene, points)), chunks)
     for some in results:
         yield from some
 
@@ -124,7 +124,7 @@ def _answered(scene: _Scene, points: _Points, chunk: Sequence[int]) -> list[_Can
 def _one_ahead(
     scene: _Scene, points: _Points, chunks: Sequence[Sequence[int]]
 ) -> Iterator[_Decoded]:
-    """Decode on a GPU: it has the next chunk to do while the CPU waits for the last one's scores."""
+    """Decode on a GPU: while the CPU waits for one chunk's scores it has the next to do."""
     launch = partial(_launched, scene, points)
     waiting: _Launched | None = None
     for chunk in chunks:
@@ -203,7 +203,7 @@ def _passing(scene: _Scene, points: _Points, decoded: _Decoded) -> list[_Candida
 
 def _covered(found: list[_Candidate], points: _Points, frame: Frame) -> npt.NDArray[np.bool_]:
     """(N,) whether a point lies on a mask found already."""
-    x, y = np.floor(points + [frame.left, frame.top]).astype(np.int64).T
+    x, y = np.floor(points + np.array([frame.left, frame.top])).astype(np.int64).T
     covered = np.zeros(len(points), dtype=bool)
     for candidate in found:
         covered |= runs_with_sums(candidate.mask).holds(y + frame.height * x)

@@ -47,8 +47,7 @@ def prompt_points(
     if not len(points_xy):
         return
     with torch.inference_mode():
-        # A copy, because a decoded picture is read-only and PyTorch warns of such arrays.
-        encoded = encode_image(runtime, np.array(image))
+        encoded = encode_image(runtime, image)
     yield from answer_points(runtime, encoded, points_xy, settings)
 
 

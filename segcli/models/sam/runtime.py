@@ -24,6 +24,7 @@ class Runtime:
         image_processor: its image processor.
         device: where it runs.
         dtype: the floating-point type of its weights and activations.
+        compiled: its larger functions are compiled when they are first called.
         workers: threads for work on the CPU.
     """
 
@@ -33,6 +34,12 @@ class Runtime:
     device: torch.device
     dtype: torch.dtype
     workers: Workers
+    compiled: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        """The CPU has time for other work while the model runs."""
+        return self.device.type != "cpu"
 
     def to_device(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels where and in the type in which the model wants them, without waiting."""
@@ -48,7 +55,9 @@ class Runtime:
         return int(size["height"]), int(size["width"])
 
 
-def load_runtime(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Runtime:
+def load_runtime(
+    ref: ModelRef, device: torch.device, dtype: torch.dtype, *, compiled: bool = False
+) -> Runtime:
     """Load a model from its local directory: safetensors only, no remote code, no network.
 
     Raises:
@@ -77,4 +86,5 @@ def load_runtime(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Run
     model.prompt_encoder.float()
     model.shared_image_embedding.float()
     keep_freed_memory()
-    return Runtime(ref, model, processor, device, dtype, Workers(torch.get_num_threads()))
+    workers = Workers(torch.get_num_threads())
+    return Runtime(ref, model, processor, device, dtype, workers, compiled)

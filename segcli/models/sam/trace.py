@@ -152,19 +152,18 @@ class _Strip:
         step = values[start + np.minimum(node, last)] - before
         # A mask that is cut off by the picture's border begins above it and ends below.
         step[(node == 0) | (node > last)] = 1.0
-        where = self.first + node - 1 + (cutoff - before) / step
+        where: npt.NDArray[np.float64] = self.first + node - 1 + (cutoff - before) / step
         where[node == 0] = -np.inf
         where[node > last] = np.inf
         return where
 
     def _row(self, where: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Rows of the picture, as real numbers, from places among the nodes."""
-        return (where + 0.5) * self.rows_per_node - 0.5
+        rows: npt.NDArray[np.float64] = (where + 0.5) * self.rows_per_node - 0.5
+        return rows
 
 
-def _strips(
-    resizer: Resizer, plane: torch.Tensor, cutoff: float
-) -> Iterator[tuple[int, _Strip]]:
+def _strips(resizer: Resizer, plane: torch.Tensor, cutoff: float) -> Iterator[tuple[int, _Strip]]:
     """The columns that may hold logits above a cutoff, from left to right, some at a time."""
     above = (plane > cutoff).numpy()
     rows, columns = np.flatnonzero(above.any(1)), np.flatnonzero(above.any(0))

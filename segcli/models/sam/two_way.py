@@ -97,9 +97,7 @@ def attend(
         placed = pixels + image.positions
         asking = (tokens + prompts)[None]
         tokens = layer.layer_norm1(tokens + layer.self_attn(asking, asking, tokens[None])[0][0])
-        seen = _tokens_see_image(
-            layer.cross_attn_token_to_image, tokens + prompts, pixels, placed
-        )
+        seen = _tokens_see_image(layer.cross_attn_token_to_image, tokens + prompts, pixels, placed)
         tokens = _think(layer, tokens + seen)
         _image_sees_tokens(
             layer.cross_attn_image_to_token, pixels, placed, tokens + prompts, tokens
@@ -210,7 +208,8 @@ def _folded_values(attention: Any, told: torch.Tensor) -> torch.Tensor:  # noqa:
     output = _output(attention)
     weight = output.weight.view(output.weight.shape[0], heads, -1).permute(1, 2, 0)
     value = _split(attention.v_proj(told), heads) @ weight + output.bias / heads
-    return value.reshape(len(told), -1, output.weight.shape[0])
+    folded: torch.Tensor = value.reshape(len(told), -1, output.weight.shape[0])
+    return folded
 
 
 def _normalised(norm: Any, pixels: torch.Tensor) -> torch.Tensor:  # noqa: ANN401

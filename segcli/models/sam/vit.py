@@ -122,8 +122,9 @@ def _attend_window(
 ) -> None:
     """Attend within one window for some heads, and write what is seen into `result`."""
     image, down, across, heads = task
-    window = projected[image, down, across].unflatten(-1, (3, attention.num_attention_heads, -1))
-    height, width = window.shape[:2]
+    piece = projected[image, down, across]
+    height, width = piece.shape[:2]
+    window = piece.reshape(height, width, 3, attention.num_attention_heads, -1)
     parts = window[..., heads, :].permute(2, 3, 0, 1, 4).flatten(2, 3).contiguous()
     query, key, value = parts.unbind(0)
     if query.device.type == "cpu":
@@ -204,7 +205,7 @@ def _biases(query: torch.Tensor, relative: _Relative, size: tuple[int, int]) -> 
     rows, columns = relative
     if rows is None or columns is None:
         return None, None
-    grid = query.unflatten(1, size)
+    grid = query.view(len(query), *size, -1)
     down = (grid @ rows).flatten(1, 2)
     across = (grid.transpose(1, 2) @ columns).transpose(1, 2).flatten(1, 2)
     return down, across
