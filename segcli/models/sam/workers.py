@@ -18,6 +18,9 @@ import torch
 __all__ = ["Workers", "keep_freed_memory"]
 
 _MOST = 16
+# Beyond this glibc refuses; and once one threshold is set by hand, it no longer raises the other.
+_HIGHEST_MMAP_THRESHOLD = 1 << 25
+_KEPT = 1 << 28
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -69,8 +72,5 @@ def keep_freed_memory() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         trim_threshold, mmap_threshold = -1, -3
-        mallopt(mmap_threshold, _KEPT)
+        mallopt(mmap_threshold, _HIGHEST_MMAP_THRESHOLD)
         mallopt(trim_threshold, _KEPT)
-
-
-_KEPT = 1 << 28
