@@ -13,7 +13,7 @@ __all__ = ["HostCopy", "prompts_at_once", "with_less_at_once"]
 _log = logging.getLogger(__name__)
 
 # Each core works on so many bytes of image as seen by prompts: they should stay in the cache.
-_CACHE = 8 << 20
+_CACHE = 16 << 20
 # A prompt on a GPU needs about so many times its image: intermediate results, masks, the next one.
 _SHARE, _MOST = 24, 256
 _Result = TypeVar("_Result")
