@@ -10,9 +10,14 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from hypothesis import settings
 
 from segcli.models.catalog import find
 from segcli.models.sam.runtime import Runtime, load_runtime
+
+# Property tests have no deadline: the machine may be busy.
+settings.register_profile("no-deadline", deadline=None, max_examples=60)
+settings.load_profile("no-deadline")
 
 SMALL_DECODER = {
     "hidden_size": 32,

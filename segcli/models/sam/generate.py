@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -147,11 +148,11 @@ class _Launched:
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """Masks that passed the threshold of predicted IoU: number of the point, IoU, logits."""
+    """Masks whose predicted IoU passed: number of the point, IoU, and in parts their logits."""
 
     points: list[int]
     ious: list[float]
-    logits: HostCopy
+    logits: list[HostCopy]
 
 
 @torch.inference_mode()
@@ -171,8 +172,12 @@ def _collected(scene: _Scene, launched: _Launched) -> _Decoded:
     if scene.settings.pred_iou_thresh > 0:
         kept = kept[ious.flatten() > scene.settings.pred_iou_thresh]
     numbers = [launched.chunk[i] for i in (kept // ious.shape[1]).tolist()]
-    logits = launched.predicted.logits(kept) if len(kept) else torch.zeros(0, 1, 1)
-    return _Decoded(numbers, ious.flatten()[kept].tolist(), HostCopy(logits))
+
+    def made(some: Sequence[int]) -> list[HostCopy]:
+        return [HostCopy(launched.predicted.logits(kept[some[0] : some[-1] + 1]))]
+
+    logits = with_less_at_once(made, range(len(kept))) if len(kept) else []
+    return _Decoded(numbers, ious.flatten()[kept].tolist(), logits)
 
 
 @torch.inference_mode()
@@ -180,7 +185,7 @@ def _passing(scene: _Scene, points: _Points, decoded: _Decoded) -> list[_Candida
     """Enlarge masks and keep those that are stable and not cut off by their crop."""
     settings, frame = scene.settings, scene.frame
     found = []
-    planes = decoded.logits.wait().float()
+    planes = chain.from_iterable(copy.wait().float() for copy in decoded.logits)
     for number, iou, plane in zip(decoded.points, decoded.ious, planes, strict=True):
         mask = trace(
             scene.encoded.resizer,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import fields, replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from helpers import blobs
 
+from segcli.models.sam import decoder as decoding
 from segcli.models.sam.decoder import Decoder, Prompts
 from segcli.models.sam.encoder import Encoded, encode, to_input_points
 
@@ -192,6 +194,23 @@ def test_prompts_do_not_see_each_other(runtime_of, name, multimask):
     expected = together.logits(torch.arange(2 * each, 3 * each))
     found = single.logits(torch.arange(each))
     assert torch.allclose(found, expected, atol=2e-5 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", [*STOCK, "sam_hq"])
+@torch.inference_mode()
+def test_attention_can_be_compiled(runtime_of, name, monkeypatch):
+    """With --compile the transformer is traced in one piece, and gives the same numbers.
+
+    Only the tracing is torch's compiler's here: its code for a device needs a compiler for it.
+    """
+    traced = partial(torch.compile, fullgraph=True, dynamic=False, backend="eager")
+    monkeypatch.setattr(decoding, "compiled", traced)
+    runtime = runtime_of(name)
+    encoded = encode(runtime, blobs(2))
+    prompts, _ = asked(encoded, "point")
+    expected = Decoder(runtime, encoded).predict(prompts, multimask=True)
+    found = Decoder(replace(runtime, compiled=True), encoded).predict(prompts, multimask=True)
+    assert torch.allclose(found.ious, expected.ious, atol=1e-5)
 
 
 def moved(encoded: Encoded, **to) -> Encoded:

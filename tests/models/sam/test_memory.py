@@ -97,7 +97,7 @@ def test_prompts_at_once():
     embedding = torch.zeros(1, 256, 64, 64)
     assert prompts_at_once(embedding, 7) == 7
     assert prompts_at_once(embedding, 100_000) == 100_000
-    assert prompts_at_once(embedding, 0) == 2
+    assert prompts_at_once(embedding, 0) == 4
     assert prompts_at_once(embedding.bfloat16(), 0) == 4
     assert prompts_at_once(torch.zeros(1, 128, 32, 32), 0) == 16
     assert prompts_at_once(torch.zeros(1, 256, 256, 256), 0) == 1

@@ -9,66 +9,20 @@ import transformers
 from helpers import blobs
 
 from segcli.masks.rle import decode
-from segcli.models.catalog import find
-from segcli.models.sam import prompts
 from segcli.models.sam.encoder import encode
 from segcli.models.sam.prompts import answer_points, prompt_points
-from segcli.models.sam.runtime import load_runtime
 from segcli.models.settings import GenerateSettings
 
 SETTINGS = GenerateSettings(points_per_batch=4)
 
 
-@pytest.fixture(scope="module")
-def sam2_dir(tmp_path_factory):
-    """A small SAM2 with seeded random weights."""
-    torch.manual_seed(0)
-    backbone = transformers.Sam2HieraDetConfig(
-        hidden_size=16,
-        num_attention_heads=1,
-        image_size=[64, 64],
-        blocks_per_stage=[1, 1, 2, 1],
-        embed_dim_per_stage=[16, 32, 64, 128],
-        num_attention_heads_per_stage=[1, 2, 4, 8],
-        window_size_per_stage=[8, 4, 4, 2],
-        global_attention_blocks=[3],
-        window_positional_embedding_background_size=[4, 4],
-    )
-    vision = transformers.Sam2VisionConfig(
-        backbone_config=backbone,
-        backbone_channel_list=[128, 64, 32, 16],
-        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]],
-        fpn_hidden_size=32,
-    )
-    small = {"hidden_size": 32}
-    config = transformers.Sam2Config(
-        vision_config=vision,
-        prompt_encoder_config={**small, "image_size": 64, "patch_size": 16},
-        mask_decoder_config={
-            **small,
-            "mlp_dim": 64,
-            "num_attention_heads": 2,
-            "iou_head_hidden_dim": 32,
-        },
-    )
-    model = transformers.Sam2Model(config)
-    for parameter in model.mask_decoder.parameters():
-        parameter.data = parameter.data * 4
-    folder = tmp_path_factory.mktemp("models") / "sam2"
-    model.save_pretrained(folder)
-    sides = {"height": 64, "width": 64}
-    images = transformers.Sam2ImageProcessor(size=sides, mask_size={"height": 16, "width": 16})
-    transformers.Sam2Processor(images, target_size=64).save_pretrained(folder)
-    return folder
+# SAM-HQ is missing: transformers' own decoder for it is not the authors' (see test_decoder).
+NAMES = ["sam", "sam2", "sam3_tracker", "tiny"]
 
 
-@pytest.fixture(scope="module", params=["sam", "sam2", "tiny"])
-def directory(request, sam_dir, sam2_dir):
-    return {"sam": sam_dir, "sam2": sam2_dir, "tiny": find("tiny").directory}[request.param]
-
-
-def runtime_of(directory, dtype=torch.float32):
-    return load_runtime(find(str(directory)), torch.device("cpu"), dtype)
+@pytest.fixture(params=[*NAMES, "sam_hq"])
+def runtime(request, runtime_of):
+    return runtime_of(request.param)
 
 
 def points_in(height: int, width: int, count: int = 9) -> np.ndarray:
@@ -86,6 +40,9 @@ def by_transformers(directory, picture, points):
     if model.config.model_type == "sam":
         images = transformers.SamImageProcessor.from_pretrained(directory)
         processor = transformers.SamProcessor(images)
+    elif model.config.model_type == "sam3_tracker":
+        images = transformers.Sam3ImageProcessor.from_pretrained(directory)
+        processor = transformers.Sam3TrackerProcessor(images)
     else:
         processor = transformers.Sam2Processor.from_pretrained(directory)
     inputs = processor(
@@ -103,11 +60,12 @@ def by_transformers(directory, picture, points):
 
 
 @pytest.mark.parametrize("size", [(48, 64), (90, 50), (64, 64)])
-def test_masks_equal_those_of_transformers(directory, size):
+@pytest.mark.parametrize("name", NAMES)
+def test_masks_equal_those_of_transformers(runtime_of, directory_of, name, size):
     """Three masks a point, in the model's order: only pixels at the threshold may differ."""
     picture, points = blobs(3, *size), points_in(*size)
-    logits, ious = by_transformers(directory, picture, points)
-    answers = list(prompt_points(runtime_of(directory), picture, points, SETTINGS))
+    logits, ious = by_transformers(directory_of(name), picture, points)
+    answers = list(prompt_points(runtime_of(name), picture, points, SETTINGS))
     assert [len(masks) for masks in answers] == [3] * len(points)
     np.testing.assert_allclose([[s.predicted_iou for s in a] for a in answers], ious, atol=1e-5)
     masks = np.array([[decode(s.mask) for s in a] for a in answers])
@@ -118,12 +76,12 @@ def test_masks_equal_those_of_transformers(directory, size):
     assert 0 < masks.mean() < 1
 
 
-def test_segments_carry_their_prompt(directory):
+def test_segments_carry_their_prompt(runtime):
     """Each segment has the point it answers, in pixels, and is measured from its mask."""
     points = points_in(40, 60)
     for point, masks in zip(
         points,
-        prompt_points(runtime_of(directory), blobs(1, 40, 60), points, SETTINGS),
+        prompt_points(runtime, blobs(1, 40, 60), points, SETTINGS),
         strict=True,
     ):
         for segment in masks:
@@ -131,30 +89,38 @@ def test_segments_carry_their_prompt(directory):
             assert segment.area == decode(segment.mask).sum()
 
 
-@pytest.mark.parametrize(("batch", "pixels"), [(1, 1), (3, 48 * 64 * 2), (64, 1 << 25)])
-def test_portions_change_nothing(sam_dir, monkeypatch, batch, pixels):
-    """How many points are decoded, and masks enlarged, at once changes neither masks nor order."""
-    monkeypatch.setattr(prompts, "_PIXELS_AT_ONCE", pixels)
-    runtime, picture, points = runtime_of(sam_dir), blobs(2), points_in(48, 64)
+def assert_same(found, expected) -> None:
+    """The same masks in the same order; products of other sizes may round a pixel away."""
+    assert [len(a) for a in found] == [len(a) for a in expected]
+    for ours, theirs in zip(sum(found, ()), sum(expected, ()), strict=True):
+        assert ours.point_xy == theirs.point_xy
+        assert abs(ours.predicted_iou - theirs.predicted_iou) < 1e-5
+        assert (decode(ours.mask) != decode(theirs.mask)).mean() < 1e-3
+
+
+@pytest.mark.parametrize("batch", [1, 2, 64])
+def test_portions_change_nothing(runtime, batch):
+    """How many points are decoded at once changes neither masks nor order."""
+    picture, points = blobs(2), points_in(48, 64)
     expected = list(prompt_points(runtime, picture, points, GenerateSettings()))
     found = list(prompt_points(runtime, picture, points, GenerateSettings(points_per_batch=batch)))
-    assert [[s.mask for s in a] for a in found] == [[s.mask for s in a] for a in expected]
+    assert_same(found, expected)
 
 
-def test_one_encoding_serves_many_questions(sam_dir):
+def test_one_encoding_serves_many_questions(runtime):
     """An encoded picture can be asked again; nothing but the points changes the answer."""
-    runtime, points = runtime_of(sam_dir), points_in(48, 64)
+    points = points_in(48, 64)
     with torch.inference_mode():
         encoded = encode(runtime, blobs(4))
     together = list(answer_points(runtime, encoded, points, SETTINGS))
     alone = [next(answer_points(runtime, encoded, points[i : i + 1], SETTINGS)) for i in (0, 5)]
-    assert [[s.mask for s in a] for a in alone] == [[s.mask for s in together[i]] for i in (0, 5)]
+    assert_same(alone, [together[i] for i in (0, 5)])
 
 
-def test_every_mask_is_given(sam_dir):
+def test_every_mask_is_given(runtime):
     """No threshold drops a mask: an empty one has area 0."""
     settings = GenerateSettings(mask_threshold=1e6, pred_iou_thresh=1, stability_score_thresh=1)
-    answers = list(prompt_points(runtime_of(sam_dir), blobs(4), points_in(48, 64), settings))
+    answers = list(prompt_points(runtime, blobs(4), points_in(48, 64), settings))
     assert [[s.area for s in masks] for masks in answers] == [[0, 0, 0]] * 9
 
 
@@ -164,14 +130,29 @@ def test_no_points_no_work():
     assert not list(prompt_points(None, blobs(0), nothing, SETTINGS))
 
 
-def test_inference_mode_ends_between_answers(sam_dir):
+def test_inference_mode_ends_between_answers(runtime_of):
     """Whoever takes answers one by one is not left in inference mode."""
-    for _ in prompt_points(runtime_of(sam_dir), blobs(0), points_in(48, 64), SETTINGS):
+    for _ in prompt_points(runtime_of("sam"), blobs(0), points_in(48, 64), SETTINGS):
         assert not torch.is_inference_mode_enabled()
 
 
-def test_half_precision_answers(sam_dir):
-    """bfloat16 goes through the stock decoder and gives three masks of the right size."""
-    runtime = runtime_of(sam_dir, torch.bfloat16)
-    answers = list(prompt_points(runtime, blobs(5), points_in(48, 64), SETTINGS))
-    assert {(len(a), a[0].mask.height, a[0].mask.width) for a in answers} == {(3, 48, 64)}
+@pytest.mark.parametrize("name", ["sam", "sam2", "sam3_tracker", "sam_hq"])
+def test_half_precision_answers(runtime_of, name):
+    """bfloat16 gives three masks of the right size, most pixels of which are those of float32."""
+    points = points_in(48, 64)
+    exact, half = (
+        list(prompt_points(runtime_of(name, dtype), blobs(5), points, SETTINGS))
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert {(len(a), a[0].mask.height, a[0].mask.width) for a in half} == {(3, 48, 64)}
+    expected, found = (np.array([[decode(s.mask) for s in a] for a in x]) for x in (exact, half))
+    assert (found == expected).mean() > 0.9
+
+
+def test_read_only_pictures(runtime_of):
+    """A decoded picture, which is read-only, is taken without a warning and left as it is."""
+    picture = blobs(5)
+    before = picture.copy()
+    picture.flags.writeable = False
+    assert list(prompt_points(runtime_of("sam"), picture, points_in(48, 64, 2), SETTINGS))
+    assert np.array_equal(picture, before)

@@ -20,7 +20,7 @@ def test_grid_is_the_reference_grid(side):
 
 @pytest.mark.parametrize("side", [1, 2, 3, 8, 9])
 def test_stages_are_the_grid_in_another_order(side):
-    """Each point is asked in one stage; without coarse to fine there is one, in the grid's order."""
+    """Each point is asked in one stage; without coarse to fine there is one, in grid order."""
     everything = list(range(side**2))
     (one,) = grid_stages(side, coarse_to_fine=False)
     assert one.tolist() == everything
