@@ -98,8 +98,8 @@ def test_prompts_at_once():
     assert prompts_at_once(embedding, 7) == 7
     assert prompts_at_once(embedding, 100_000) == 100_000
     assert prompts_at_once(embedding, 0) == 4
-    assert prompts_at_once(embedding.bfloat16(), 0) == 4
-    assert prompts_at_once(torch.zeros(1, 128, 32, 32), 0) == 16
+    assert prompts_at_once(embedding.bfloat16(), 0) == 8
+    assert prompts_at_once(torch.zeros(1, 128, 32, 32), 0) == 32
     assert prompts_at_once(torch.zeros(1, 256, 256, 256), 0) == 1
 
 
