@@ -9,6 +9,7 @@ import numpy as np
 
 from segcli.errors import InputError, ItemError
 from segcli.evaluate.accumulate import Measured, measure
+from segcli.evaluate.by_value import ValueReader
 from segcli.evaluate.resize import fit
 from segcli.evaluate.result import Failure
 from segcli.evaluate.settings import EvalSettings
@@ -55,12 +56,14 @@ def run(
 
     At most two images a worker are in memory; a stream is measured one image at a time.
     """
+    values = ValueReader(sources, metrics)
 
     def work(task: Task) -> Outcome:
         # The outcome outlives the masks: it must not hold them.
-        light = replace(task, pred=None)
+        light = task if task.pred is None else replace(task, pred=None)
         try:
-            return light, _measure_task(task, sources, metrics, settings)
+            found = _measure_values(task, values, metrics, settings)
+            return light, found or _measure_task(task, sources, metrics, settings)
         except ItemError as error:
             return light, failure_of(task, error)
 
@@ -70,6 +73,20 @@ def run(
 def failure_of(task: Task, error: ItemError) -> Failure:
     """An item's error as a record."""
     return Failure(task.name, task.pred_key, task.gt_key, error.message, error.why, error.fix)
+
+
+def _measure_values(
+    task: Task, values: ValueReader, metrics: tuple[Metric, ...], settings: EvalSettings
+) -> Measured | None:
+    """As `_measure_task`, without the pixels; None where they are needed."""
+    if task.pred is not None or task.pred_key is None:
+        return None
+    sides = values.read(task.pred_key, task.gt_key)
+    if sides is None:
+        return None
+    gt = view(sides[1], settings)
+    pred = view(sides[0], settings, truth=False)
+    return _measured(Pair(task.name, task.index, pred, gt, weights=sides[2]), metrics)
 
 
 def _measure_task(
@@ -87,8 +104,12 @@ def _measure_task(
     pred = view(pred, settings, truth=False)
     fitted, resized = fit(pred, gt, settings.resize_pred)
     pair = Pair(task.name, task.index, fitted, gt, tuple(others))
-    if isinstance(gt.ignore, DenseRLE):
-        pair.counted = ~gt.ignore.mask
+    return _measured(pair, metrics, resized=resized)
+
+
+def _measured(pair: Pair, metrics: tuple[Metric, ...], *, resized: bool = False) -> Measured:
+    if isinstance(pair.gt.ignore, DenseRLE):
+        pair.counted = ~pair.gt.ignore.mask
     return measure(metrics, pair, resized=resized)
 
 

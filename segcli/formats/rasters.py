@@ -20,9 +20,17 @@ from segcli.formats.folders import owns_folder
 from segcli.formats.judge import Verdict, judge
 from segcli.formats.raster_source import Colors, Judged, RasterSource
 from segcli.formats.survey import Survey, survey
+from segcli.formats.value_pairs import PairCounter
 from segcli.images import page_count
 
-__all__ = ["RasterSource", "can_read_colors", "common_fault", "open_rasters", "sample_of"]
+__all__ = [
+    "RasterSource",
+    "can_read_colors",
+    "common_fault",
+    "count_sample",
+    "open_rasters",
+    "sample_of",
+]
 
 SAMPLE = 50
 _MOST_THREADS = 8
@@ -72,6 +80,22 @@ def _surveys(path: Path) -> list[Survey | MaskError]:
         return [_survey_or_error(file) for file in files]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         return list(pool.map(_survey_or_error, files))
+
+
+def count_sample(first: Path, second: Path) -> None:
+    """Count the files that two folders will be judged by, where they have the same names.
+
+    A look at them then decodes none, and `PairCounter.count` has nothing left to do.
+    """
+    if not (first.is_dir() and second.is_dir()) or owns_folder(first) or owns_folder(second):
+        return
+    sides = raster_files(first), raster_files(second)
+    chosen = {name for names in sides for name in spread(names, SAMPLE)}
+    shared = sorted(chosen.intersection(*sides))
+    pairs = [(str(first / name), str(second / name)) for name in shared]
+    counter = PairCounter()
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+        list(pool.map(lambda pair: counter.ahead(*pair), pairs))
 
 
 def _survey_or_error(path: Path) -> Survey | MaskError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,10 @@ def no_matrix() -> Matrix:
 
 
 def confusion(
-    pred: npt.NDArray[np.integer], gt: npt.NDArray[np.integer], counted: BoolMask | None = None
+    pred: npt.NDArray[np.integer],
+    gt: npt.NDArray[np.integer],
+    counted: BoolMask | None = None,
+    weights: Matrix | None = None,
 ) -> tuple[tuple[int, ...], Matrix]:
     """Count pixels by true and predicted class.
 
@@ -33,6 +37,7 @@ def confusion(
         pred: (H, W) class ids, any integer type.
         gt: (H, W) class ids, any integer type.
         counted: (H, W) bool, the pixels that count; None means all.
+        weights: (H, W) how many pixels each one stands for; None: itself alone.
 
     Returns:
         The classes that occur, ascending, and their (K, K) matrix, rows = ground truth.
@@ -42,7 +47,7 @@ def confusion(
     """
     if pred.shape != gt.shape:
         raise ValueError(f"class maps of shapes {pred.shape} and {gt.shape} cannot be compared")
-    table = contingency(gt, pred, counted)
+    table = contingency(gt, pred, counted, weights)
     classes = np.union1d(table.first, table.second)
     size = len(classes)
     if size > _MOST_CLASSES:
@@ -54,13 +59,16 @@ def confusion(
 
 
 def semantic_scores(
-    matrix: Matrix, averaged: npt.NDArray[np.bool_] | None = None
+    matrix: Matrix,
+    averaged: npt.NDArray[np.bool_] | None = None,
+    ratios: Mapping[str, npt.NDArray[np.float64]] | None = None,
 ) -> dict[str, float]:
     """Means over classes of a confusion matrix.
 
     Args:
         matrix: (K, K) pixels; rows = ground truth, columns = prediction.
         averaged: (K,) bool, the classes that means are taken over; None means all.
+        ratios: what `per_class` says of the matrix, where that is known.
 
     Returns:
         miou, mdice, mprecision, mrecall: means over the classes for which the ratio is defined (a
@@ -69,7 +77,7 @@ def semantic_scores(
         (Long et al. 2015); pixel_accuracy: the diagonal over all. mrecall is what mmsegmentation
         calls mAcc. NaN where nothing is defined.
     """
-    ratios = per_class(matrix)
+    ratios = ratios or per_class(matrix)
     within = slice(None) if averaged is None else averaged
     means = {f"m{name}": _mean(ratios[name][within]) for name in RATIOS}
     truth, total = matrix.sum(axis=1), int(matrix.sum())

@@ -1,0 +1,65 @@
+"""Pairs of maps as far as scores need them that ask only which values meet, and how often.
+
+Each pair of values then stands once for all pixels that hold it. What a source makes of a value,
+and what a view of it is, is done to these few as it would be to the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from segcli.formats.base import Source
+from segcli.formats.raster_source import RasterSource
+from segcli.formats.value_pairs import PairCounter
+from segcli.metrics import Metric
+from segcli.records import Segmentation
+
+__all__ = ["ValueReader"]
+
+Sides = tuple[Segmentation, Segmentation, npt.NDArray[np.int64]]
+
+
+class ValueReader:
+    """Reads pairs of plain PNGs by their values, where all metrics are content with that.
+
+    Args:
+        sources: predictions and ground truth.
+        metrics: what is measured.
+    """
+
+    def __init__(self, sources: tuple[Source, Source], metrics: Sequence[Metric]) -> None:
+        pred, gt = sources
+        self._sources: tuple[RasterSource, RasterSource] | None = None
+        if (
+            isinstance(pred, RasterSource)
+            and isinstance(gt, RasterSource)
+            and all(metric.by_value for metric in metrics)
+        ):
+            self._sources = pred, gt
+        self._counter = PairCounter()
+
+    def read(self, pred_key: str, gt_key: str) -> Sides | None:
+        """Prediction and ground truth of one image with a pixel for each pair of values.
+
+        Returns:
+            Both sides, their maps (1, N), and how many pixels each of the N stands for; None where
+            the pixels must be read.
+
+        Raises:
+            MaskError: a value does not belong in a file of that kind.
+        """
+        if self._sources is None:
+            return None
+        pred, gt = self._sources
+        files = gt.plain_file(gt_key), pred.plain_file(pred_key)
+        if files[0] is None or files[1] is None:
+            return None
+        met = self._counter.count(files[0], files[1])
+        if met is None:
+            return None
+        size = met.height, met.width
+        truth = gt.read_values(gt_key, met.first, size)
+        return pred.read_values(pred_key, met.second, size), truth, met.pixels[None]
