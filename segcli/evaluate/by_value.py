@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segcli.formats.base import Source
+from segcli.formats.counted_ahead import counted_pair, is_counted_ahead
 from segcli.formats.raster_source import RasterSource
 from segcli.formats.value_pairs import PairCounter
 from segcli.metrics import Metric
@@ -51,15 +52,25 @@ class ValueReader:
         Raises:
             MaskError: a value does not belong in a file of that kind.
         """
-        if self._sources is None:
+        files = self._files(pred_key, gt_key)
+        if files is None or self._sources is None:
             return None
         pred, gt = self._sources
-        files = gt.plain_file(gt_key), pred.plain_file(pred_key)
-        if files[0] is None or files[1] is None:
-            return None
-        met = self._counter.count(files[0], files[1])
+        met = counted_pair(*files) or self._counter.count(*files)
         if met is None:
             return None
         size = met.height, met.width
         truth = gt.read_values(gt_key, met.first, size)
         return pred.read_values(pred_key, met.second, size), truth, met.pixels[None]
+
+    def is_ahead(self, pred_key: str | None, gt_key: str) -> bool:
+        """Whether other threads count pairs such as this one before they are read."""
+        files = None if pred_key is None else self._files(pred_key, gt_key)
+        return files is not None and is_counted_ahead(*files)
+
+    def _files(self, pred_key: str, gt_key: str) -> tuple[str, str] | None:
+        if self._sources is None:
+            return None
+        pred, gt = self._sources
+        first, second = gt.plain_file(gt_key), pred.plain_file(pred_key)
+        return None if first is None or second is None else (first, second)

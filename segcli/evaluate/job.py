@@ -67,7 +67,10 @@ def run(
         except ItemError as error:
             return light, failure_of(task, error)
 
-    return in_order(work, tasks, settings.workers)
+    ahead = (
+        isinstance(tasks, list) and tasks and values.is_ahead(tasks[0].pred_key, tasks[0].gt_key)
+    )
+    return in_order(work, tasks, 1 if ahead else settings.workers)
 
 
 def failure_of(task: Task, error: ItemError) -> Failure:

@@ -17,7 +17,7 @@ from segcli.formats.coco_dataset import CocoDataset
 from segcli.formats.coco_panoptic import CocoPanoptic
 from segcli.formats.files import listed_once
 from segcli.formats.ndjson import StreamSource
-from segcli.formats.rasters import count_sample
+from segcli.formats.rasters import count_folders
 from segcli.metrics import Protocol, metrics_for
 from segcli.records import LabelKind
 
@@ -76,7 +76,7 @@ def _opened(pred: Side, gt: Side, settings: EvalSettings) -> tuple[Source, Sourc
     truth_options = read_options(settings, gt, settings.classes)
     pred_options = read_options(settings, pred, settings.scored_classes)
     if _values_suffice((pred, gt), settings):
-        count_sample(Path(gt.path), Path(pred.path))
+        count_folders(Path(gt.path), Path(pred.path), settings.workers)
     truth = _open(gt, truth_options)
     if truth.kind != "panoptic":
         # Void is the ground truth's alone: a prediction cannot take pixels out of the score. In

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import ReadOptions
+from segcli.formats.counted_ahead import count_ahead
 from segcli.formats.files import (
     PhotographError,
+    of_listing,
     photographs_beside,
     raster_files,
     spread,
@@ -20,14 +22,13 @@ from segcli.formats.folders import owns_folder
 from segcli.formats.judge import Verdict, judge
 from segcli.formats.raster_source import Colors, Judged, RasterSource
 from segcli.formats.survey import Survey, survey
-from segcli.formats.value_pairs import PairCounter
 from segcli.images import page_count
 
 __all__ = [
     "RasterSource",
     "can_read_colors",
     "common_fault",
-    "count_sample",
+    "count_folders",
     "open_rasters",
     "sample_of",
 ]
@@ -72,6 +73,7 @@ def _colors_said(options: ReadOptions) -> Colors:
     return "classes" if options.class_colors and options.kind in (None, "semantic") else "refused"
 
 
+@of_listing
 def _surveys(path: Path) -> list[Survey | MaskError]:
     root = path if path.is_dir() else path.parent
     files = [root / name for name in spread(raster_files(path), SAMPLE)]
@@ -82,20 +84,20 @@ def _surveys(path: Path) -> list[Survey | MaskError]:
         return list(pool.map(_survey_or_error, files))
 
 
-def count_sample(first: Path, second: Path) -> None:
-    """Count the files that two folders will be judged by, where they have the same names.
+def count_folders(first: Path, second: Path, threads: int) -> None:
+    """Start counting the files of two folders that have the same names, the samples first.
 
-    A look at them then decodes none, and `PairCounter.count` has nothing left to do.
+    A look at these then decodes none of them, nor do scores that rest on their values.
     """
     if not (first.is_dir() and second.is_dir()) or owns_folder(first) or owns_folder(second):
         return
     sides = raster_files(first), raster_files(second)
     chosen = {name for names in sides for name in spread(names, SAMPLE)}
-    shared = sorted(chosen.intersection(*sides))
-    pairs = [(str(first / name), str(second / name)) for name in shared]
-    counter = PairCounter()
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
-        list(pool.map(lambda pair: counter.ahead(*pair), pairs))
+    shared = set(sides[0]).intersection(sides[1])
+    # `False` comes first.
+    names = sorted(shared, key=lambda name: (name not in chosen, name))
+    pairs = [(str(first / name), str(second / name)) for name in names]
+    count_ahead(pairs, len(chosen & shared), threads)
 
 
 def _survey_or_error(path: Path) -> Survey | MaskError:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segcli.errors import MaskError
+from segcli.formats.counted_ahead import counted_side
 from segcli.formats.files import PhotographError, Raster, look_at
 from segcli.formats.runs import Runs, pieces, runs_of
-from segcli.formats.value_pairs import histogram_of
 from segcli.images import page_count
 
 __all__ = ["Survey", "survey"]
@@ -94,9 +94,10 @@ def survey(path: Path) -> Survey:
 
 @lru_cache(maxsize=512)
 def _survey(path: Path, _modified: int, _size: int) -> Survey:
-    counted = histogram_of(str(path))
+    counted = counted_side(str(path))
     if counted is not None:
-        return _judged(path, Raster(_NO_PIXELS, counted.mode), counted.values, counted.pixels, path)
+        pairs, side = counted
+        return _judged(path, Raster(_NO_PIXELS, pairs.modes[side]), *pairs.histogram(side), path)
     raster = look_at(path, 0 if page_count(path) > 1 else None)
     runs = runs_of(raster.values)
     return _judged(path, raster, *runs.histogram(), runs)

@@ -8,17 +8,17 @@ and whoever reads them says what is wrong.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from hotcoco.semantic import SemanticEval
 
-from segcli.formats.kept import Kept, Stamp, stamp_of
-
-__all__ = ["Histogram", "PairCounter", "ValuePairs", "histogram_of"]
+__all__ = ["PairCounter", "ValuePairs"]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = 1 << 11
@@ -30,9 +30,7 @@ _HARMLESS = frozenset(
     (b"PLTE", b"tRNS", b"gAMA", b"pHYs", b"sRGB", b"cHRM", b"sBIT", b"bKGD", b"tIME", b"tEXt")
 )
 _MOST_PIXELS = 1 << 26
-_FEW, _ALL = 64, 256
-_ENTRY_BYTES = 1 << 10
-_KEPT_BYTES = _ENTRY_BYTES << 10
+_FEW, _ALL = 32, 256
 
 Values = npt.NDArray[np.uint8]
 Counts = npt.NDArray[np.int64]
@@ -48,6 +46,7 @@ class ValuePairs:
         pixels: (N,) pixels that hold both, at least 1.
         height: rows of both maps.
         width: columns of both maps.
+        modes: of either file, as `Raster` has it.
     """
 
     first: Values
@@ -55,30 +54,13 @@ class ValuePairs:
     pixels: Counts
     height: int
     width: int
+    modes: tuple[str, str]
 
-
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """The values of one map.
-
-    Attributes:
-        mode: as `Raster` has it.
-        values: (N,) the distinct values, ascending.
-        pixels: (N,) pixels of each, at least 1.
-    """
-
-    mode: str
-    values: npt.NDArray[np.intp]
-    pixels: Counts
-
-
-@dataclass(frozen=True, slots=True)
-class _Ahead:
-    """Pairs that were counted before they were asked for."""
-
-    second: str
-    stamp: Stamp | None
-    pairs: ValuePairs
+    def histogram(self, side: Literal[0, 1]) -> tuple[npt.NDArray[np.intp], Counts]:
+        """The values of one map, ascending, and the pixels of each."""
+        pixels = np.bincount((self.first, self.second)[side], self.pixels).astype(np.int64)
+        present = np.flatnonzero(pixels)
+        return present, pixels[present]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +72,6 @@ class _Head:
     mode: str
 
 
-_AHEAD: Kept[_Ahead] = Kept(_KEPT_BYTES)
-_HISTOGRAMS: Kept[Histogram] = Kept(_KEPT_BYTES)
-
-
 class PairCounter:
     """Counts pairs of files; threads may share one."""
 
@@ -103,49 +81,20 @@ class PairCounter:
 
     def count(self, first: str, second: str) -> ValuePairs | None:
         """The pairs of values of two plain PNGs of one size, or None where they are not such."""
-        ahead = _AHEAD.take(first)
-        if ahead is not None and ahead.second == second and ahead.stamp == stamp_of(second):
-            return ahead.pairs
-        return self._count((first, second), (_head(first), _head(second)))
-
-    def ahead(self, first: str, second: str) -> None:
-        """Count them now, keep the pairs for `count` and what each holds for `histogram_of`."""
-        heads = _head(first), _head(second)
-        stamp = stamp_of(second)
-        pairs = self._count((first, second), heads)
-        if pairs is None:
-            return
-        _AHEAD.put(first, _Ahead(second, stamp, pairs), _ENTRY_BYTES)
-        held = zip((first, second), (pairs.first, pairs.second), heads, strict=True)
-        for path, values, head in held:
-            assert head is not None
-            pixels = np.bincount(values, pairs.pixels).astype(np.int64)
-            present = np.flatnonzero(pixels)
-            histogram = Histogram(head.mode, present, pixels[present])
-            _HISTOGRAMS.put(path, histogram, _ENTRY_BYTES)
-
-    def _count(
-        self, paths: tuple[str, str], heads: tuple[_Head | None, _Head | None]
-    ) -> ValuePairs | None:
-        one, other = heads
+        one, other = _head(first), _head(second)
         if one is None or other is None or (one.height, one.width) != (other.height, other.width):
             return None
-        table = _table(*paths, self._values)
+        table = _table(first, second, self._values)
         if table is None and self._values < _ALL:
-            table = _table(*paths, _ALL)
+            table = _table(first, second, _ALL)
             if table is not None:
                 self._values = _ALL
         if table is None or int(table.sum()) != one.height * one.width:
             return None
-        first, second = np.nonzero(table)
-        pixels = table[first, second].astype(np.int64)
-        narrow = first.astype(np.uint8), second.astype(np.uint8)
-        return ValuePairs(*narrow, pixels, one.height, one.width)
-
-
-def histogram_of(path: str) -> Histogram | None:
-    """What a file holds, if it was counted ahead and has not changed; given away once."""
-    return _HISTOGRAMS.take(path)
+        held = np.nonzero(table)
+        pixels = table[held].astype(np.int64)
+        values = held[0].astype(np.uint8), held[1].astype(np.uint8)
+        return ValuePairs(*values, pixels, one.height, one.width, (one.mode, other.mode))
 
 
 def _table(first: str, second: str, values: int) -> npt.NDArray[np.uint64] | None:
@@ -161,10 +110,15 @@ def _table(first: str, second: str, values: int) -> npt.NDArray[np.uint64] | Non
 def _head(path: str) -> _Head | None:
     """What a PNG of 8-bit greys or palette indices says before its pixels; None for another."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 (a Path takes longer than the rest)
-            head = file.read(_HEAD)
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except OSError:
         return None
+    try:
+        head = os.read(file, _HEAD)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
     if not head.startswith(_SIGNATURE + b"\0\0\0\x0dIHDR") or not _is_harmless(head):
         return None
     width, height, depth, colour, *rest = _HEADER.unpack_from(head, 16)

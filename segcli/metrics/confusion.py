@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,9 @@ def confusion(
     """
     if pred.shape != gt.shape:
         raise ValueError(f"class maps of shapes {pred.shape} and {gt.shape} cannot be compared")
-    table = contingency(gt, pred, counted, weights)
+    if weights is not None:
+        return _weighed(pred, gt, weights if counted is None else np.where(counted, weights, 0))
+    table = contingency(gt, pred, counted)
     classes = np.union1d(table.first, table.second)
     size = len(classes)
     if size > _MOST_CLASSES:
@@ -56,6 +58,20 @@ def confusion(
     rows, columns = np.searchsorted(classes, table.first), np.searchsorted(classes, table.second)
     matrix[rows, columns] = table.pixels
     return tuple(classes.tolist()), matrix
+
+
+def _weighed(
+    pred: npt.NDArray[np.integer], gt: npt.NDArray[np.integer], weights: Matrix
+) -> tuple[tuple[int, ...], Matrix]:
+    """As `confusion`, of few pixels that stand for many; those that stand for none are no class."""
+    held = np.flatnonzero(weights)
+    both = np.concatenate((gt.ravel()[held], pred.ravel()[held]))
+    classes, codes = np.unique(both, return_inverse=True)
+    size = len(classes)
+    joint = codes[: len(held)] * size + codes[len(held) :]
+    # Sums of whole numbers below 2**53 are exact.
+    table = np.bincount(joint, weights.ravel()[held], minlength=size * size)
+    return tuple(classes.tolist()), table.astype(np.int64).reshape(size, size)
 
 
 def semantic_scores(
@@ -94,18 +110,17 @@ def per_class(matrix: Matrix) -> dict[str, npt.NDArray[np.float64]]:
     """IoU, Dice, precision and recall, (K,) each, NaN where undefined."""
     tp = matrix.diagonal().astype(np.float64)
     truth, guess = matrix.sum(axis=1), matrix.sum(axis=0)
-    return {
-        "iou": _divide(tp, truth + guess - tp),
-        "dice": _divide(2 * tp, truth + guess),
-        # A class that is never predicted has precision 0: left out, it would improve the mean.
-        "precision": np.where((guess == 0) & (truth > 0), 0.0, _divide(tp, guess)),
-        "recall": _divide(tp, truth),
-    }
+    both = truth + guess
+    found = _divide((tp, 2 * tp, tp, tp), (both - tp, both, guess, truth))
+    # A class that is never predicted has precision 0: left out, it would improve the mean.
+    found[2][(guess == 0) & (truth > 0)] = 0.0
+    return dict(zip(RATIOS, found, strict=True))
 
 
-def _divide(numerator: Any, denominator: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
-    result = np.full(len(numerator), np.nan)
-    np.divide(numerator, denominator, out=result, where=np.asarray(denominator) > 0)
+def _divide(numerators: Sequence[Any], denominators: Sequence[Any]) -> npt.NDArray[np.float64]:
+    above, below = np.array(numerators, np.float64), np.array(denominators, np.float64)
+    result = np.full(above.shape, np.nan)
+    np.divide(above, below, out=result, where=below > 0)
     return result
 
 

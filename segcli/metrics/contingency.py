@@ -40,12 +40,7 @@ class Contingency:
     pixels: Integers
 
 
-def contingency(
-    first: Values,
-    second: Values,
-    counted: BoolMask | None = None,
-    weights: Integers | None = None,
-) -> Contingency:
+def contingency(first: Values, second: Values, counted: BoolMask | None = None) -> Contingency:
     """Count the pixels of two maps by their pair of values.
 
     The same counts as scikit-image's `contingency_table`, for values of any size and sign.
@@ -54,7 +49,6 @@ def contingency(
         first: (H, W) integers or bools.
         second: (H, W) integers or bools.
         counted: (H, W) bool, the pixels that count; None means all.
-        weights: (H, W) how many pixels each one stands for; None: itself alone.
 
     Raises:
         ValueError: the shapes differ.
@@ -63,9 +57,6 @@ def contingency(
         raise ValueError(f"maps of shapes {first.shape} and {second.shape} cannot be compared")
     a, b = _flat(first), _flat(second)
     inside = None if counted is None else counted.ravel()
-    if weights is not None:
-        kept = slice(None) if inside is None else inside
-        return _counted(a[kept], b[kept], weights.ravel()[kept])
     lengths: Integers | None = None
     maps = (first, second) if counted is None else (first, second, counted)
     starts = row_starts(maps, a.size // _PIXELS_A_RUN)
