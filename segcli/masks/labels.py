@@ -154,7 +154,7 @@ def label_map_of(
     return label_map_from_segments(segmentation.segments, image.height, image.width, overlap)
 
 
-def segments_of(segmentation: Segmentation) -> tuple[Segment, ...]:
+def segments_of(segmentation: Segmentation) -> Sequence[Segment]:
     """The segments of a result: those it holds, else one for each value of its label map.
 
     A value of a semantic map becomes the segment's category; 0 is background in every kind.
