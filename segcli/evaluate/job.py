@@ -67,10 +67,15 @@ def run(
         except ItemError as error:
             return light, failure_of(task, error)
 
-    ahead = (
-        isinstance(tasks, list) and tasks and values.is_ahead(tasks[0].pred_key, tasks[0].gt_key)
-    )
-    return in_order(work, tasks, 1 if ahead else settings.workers)
+    return in_order(work, tasks, settings.workers if _decodes(tasks, sources, values) else 1)
+
+
+def _decodes(tasks: Iterable[Task], sources: tuple[Source, Source], values: ValueReader) -> bool:
+    """Whether threads that read at once do more than wait for each other."""
+    if all(source.parsed for source in sources):
+        return False
+    first = tasks[0] if isinstance(tasks, list) and tasks else None
+    return first is None or not values.is_ahead(first.pred_key, first.gt_key)
 
 
 def failure_of(task: Task, error: ItemError) -> Failure:

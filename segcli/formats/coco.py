@@ -150,6 +150,7 @@ class _Results(Source):
 
     format = "coco"
     kind: LabelKind = "instance"
+    parsed = True
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path

@@ -91,6 +91,7 @@ class CocoDataset(Source):
 
     format = "coco-dataset"
     kind: LabelKind = "instance"
+    parsed = True
 
     def __init__(self, path: Path) -> None:
         parsed = _load(path)

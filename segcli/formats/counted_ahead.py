@@ -7,7 +7,8 @@ decoded once for both, and while one thread judges and adds up, others go on cou
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Literal
@@ -47,8 +48,10 @@ class _Counting:
         self._start(sample + _AHEAD)
 
     def _start(self, most: int) -> None:
-        for _, (first, second) in zip(range(most), self._left, strict=False):
-            self._found[first] = second, self._pool.submit(self._count, first, second)
+        # Stopped means that other folders were opened meanwhile.
+        with suppress(RuntimeError):
+            for _, (first, second) in zip(range(most), self._left, strict=False):
+                self._found[first] = second, self._pool.submit(self._count, first, second)
 
     def _count(self, first: str, second: str) -> _Counted:
         looked_at = first in self._sides
@@ -58,22 +61,25 @@ class _Counting:
     def covers(self, first: str, second: str) -> bool:
         if self._found.get(first, ("",))[0] != second:
             return False
-        looked_at = [self._found.get(first) for first, side in self._sides.values() if side == 0]
-        return all(found is None or found[1].result().pairs is not None for found in looked_at)
+        sample = [self._found.get(first) for first, side in self._sides.values() if side == 0]
+        results = [_result(found[1]) for found in sample if found is not None]
+        return all(found is not None and found.pairs is not None for found in results)
 
     def pair(self, first: str, second: str) -> ValuePairs | None:
         with self._lock:
-            found = self._found.pop(first, None)
-            self._start(found is not None)
+            if self._found.get(first, ("",))[0] != second:
+                return None
+            found = self._found.pop(first)
+            self._start(1)
             if not self._found:
                 self.stop()
-        return None if found is None or found[0] != second else _fresh(first, *found)
+        return _fresh(first, *found)
 
     def side(self, path: str) -> tuple[ValuePairs, Side] | None:
         first, side = self._sides.get(path, ("", 0))
         found = self._found.get(first)
-        pairs = None if found is None else found[1].result().pairs
-        return None if pairs is None else (pairs, side)
+        counted = None if found is None else _result(found[1])
+        return None if counted is None or counted.pairs is None else (counted.pairs, side)
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -81,9 +87,17 @@ class _Counting:
 
 def _fresh(first: str, second: str, counted: Future[_Counted]) -> ValuePairs | None:
     """What was counted, unless a file has changed since it was looked at."""
-    found = counted.result()
-    fresh = found.stamps is None or found.stamps == _stamps(first, second)
-    return found.pairs if fresh else None
+    found = _result(counted)
+    if found is None or found.stamps not in (None, _stamps(first, second)):
+        return None
+    return found.pairs
+
+
+def _result(counted: Future[_Counted]) -> _Counted | None:
+    try:
+        return counted.result()
+    except CancelledError:
+        return None
 
 
 def _stamps(first: str, second: str) -> Stamps:

@@ -93,7 +93,7 @@ def count_folders(first: Path, second: Path, threads: int) -> None:
         return
     sides = raster_files(first), raster_files(second)
     chosen = {name for names in sides for name in spread(names, SAMPLE)}
-    shared = set(sides[0]).intersection(sides[1])
+    shared = {n for n in set(sides[0]).intersection(sides[1]) if n.lower().endswith(".png")}
     # `False` comes first.
     names = sorted(shared, key=lambda name: (name not in chosen, name))
     pairs = [(str(first / name), str(second / name)) for name in names]

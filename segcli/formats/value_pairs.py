@@ -1,9 +1,11 @@
 """How often each value of one PNG meets each value of another, without their pixels.
 
 Many scores of two label maps rest on these counts alone. hotcoco decodes both files and counts in
-one go, in half the time that decoding alone takes Pillow. It is given 8-bit PNGs as most tools
-write them; where a file is anything else, or something is wrong with it, the pixels must be read,
-and whoever reads them says what is wrong.
+one go, in half the time that decoding alone takes Pillow. It is given PNGs of 8-bit greys or of
+palette indices, as most tools write them; where a file is anything else, or something is wrong with
+it, the pixels must be read, and whoever reads them says what is wrong. hotcoco checks the checksums
+of a file's chunks, and not that of the data within them: only an encoder that wrote rubbish would
+differ there.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = 1 << 11
 _HEADER = struct.Struct(">IIBBBBB")
 _CHUNK = struct.Struct(">I4s")
-_MODES = {0: "8-bit grey", 3: "palette"}
+# By bits a pixel and kind of colour; readers differ in what greys of fewer bits are.
+_MODES = {(8, 0): "8-bit grey", **{(bits, 3): "palette" for bits in (1, 2, 4, 8)}}
 # They change no value and turn no picture; what marks an animation or holds EXIF is not here.
 _HARMLESS = frozenset(
     (b"PLTE", b"tRNS", b"gAMA", b"pHYs", b"sRGB", b"cHRM", b"sBIT", b"bKGD", b"tIME", b"tEXt")
@@ -123,9 +126,10 @@ def _head(path: str) -> _Head | None:
         return None
     width, height, depth, colour, *rest = _HEADER.unpack_from(head, 16)
     # What is left is compression, filters and interlace; no other than 0 are simple.
-    if depth != 8 or colour not in _MODES or any(rest) or not 0 < width * height <= _MOST_PIXELS:
+    mode = _MODES.get((depth, colour))
+    if mode is None or any(rest) or not 0 < width * height <= _MOST_PIXELS:
         return None
-    return _Head(height, width, _MODES[colour])
+    return _Head(height, width, mode)
 
 
 def _is_harmless(head: bytes) -> bool:

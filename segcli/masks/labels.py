@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from segcli.masks.coded import masks_of
 from segcli.masks.rle import decode, encode_runs, merge, runs
 from segcli.records import Segment, Segmentation
 
@@ -194,7 +195,7 @@ def foreground(segmentation: Segmentation) -> BoolMask:
     if labels is not None:
         inside = labels.values != 0
     elif segmentation.segments:
-        inside = decode(merge([segment.mask for segment in segmentation.segments]))
+        inside = decode(merge(masks_of(segmentation.segments)))
     else:
         inside = np.zeros((image.height, image.width), dtype=bool)
     return inside if segmentation.ignore is None else inside & ~decode(segmentation.ignore)

@@ -1,0 +1,72 @@
+"""What a command decides for its whole process."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import subprocess
+import sys
+
+import pytest
+
+from segcli.cli import process as module
+from segcli.cli.process import settle
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from segcli.cli.process import settle
+settled = settle() if sys.argv[1] == "settled" else False
+for turn in range(20):
+    held = [np.ones(1 << 20) for _ in range(8)]
+    del held
+    before = before if turn > 10 else resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+print(int(settled), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.fixture(autouse=True)
+def thresholds():
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+
+
+def test_freed_memory_is_used_again():
+    """Pictures of 8 MiB get the pages of those before them, rather than new ones each time."""
+
+    def run(how: str) -> tuple[int, int]:
+        command = [sys.executable, "-c", FAULTS, how]
+        settled, faults = subprocess.check_output(command, text=True).split()
+        return int(settled), int(faults)
+
+    settled, few = run("settled")
+    if not settled:
+        pytest.skip("this C library cannot be told")
+    _, many = run("as it was")
+    assert few * 10 < many
+
+
+def test_garbage_is_collected_less_often():
+    """Parsing many objects starts no collection after each few hundred."""
+    settle()
+    assert gc.get_threshold()[0] >= 10_000
+    assert gc.isenabled()
+
+
+def test_other_systems_are_left_alone(monkeypatch):
+    """Without glibc nothing is asked of the C library."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert not settle()
+    monkeypatch.setattr(module.sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: pytest.fail("was asked"))
+    assert not settle()
+
+
+def test_eval_settles_its_process():
+    """`segcli eval` does so before it opens anything."""
+    code = (
+        "import gc\nfrom segcli.cli import scoring\nscoring.settle()\nprint(gc.get_threshold()[0])"
+    )
+    found = subprocess.check_output([sys.executable, "-c", code], text=True)
+    assert int(found) >= 10_000
