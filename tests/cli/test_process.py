@@ -10,7 +10,10 @@ import sys
 import pytest
 
 from segcli.cli import process as module
+from segcli.cli import scoring
 from segcli.cli.process import settle
+from segcli.errors import UsageError
+from segcli.evaluate import EvalConfig
 
 FAULTS = """
 import resource, sys
@@ -63,10 +66,10 @@ def test_other_systems_are_left_alone(monkeypatch):
     assert not settle()
 
 
-def test_eval_settles_its_process():
-    """`segcli eval` does so before it opens anything."""
-    code = (
-        "import gc\nfrom segcli.cli import scoring\nscoring.settle()\nprint(gc.get_threshold()[0])"
-    )
-    found = subprocess.check_output([sys.executable, "-c", code], text=True)
-    assert int(found) >= 10_000
+def test_eval_settles_its_process(tmp_path, monkeypatch):
+    """Whoever opens both sides for a command does so before."""
+    asked = []
+    monkeypatch.setattr(scoring, "settle", lambda: asked.append(True))
+    with pytest.raises(UsageError):
+        scoring.open_scoring(EvalConfig(), str(tmp_path / "none"), str(tmp_path / "none"))
+    assert asked
