@@ -1,4 +1,4 @@
-"""How the process of a command uses memory; who calls from another program leaves it alone."""
+"""How the process of a command uses memory and threads; other programs are left as they are."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ _LARGEST_BLOCK = 1 << 25
 _MOST_KEPT = 1 << 28
 
 _NEW_OBJECTS = 50_000
+_TURN_SECONDS = 0.0005
 
 
 def settle() -> bool:
-    """Keep freed memory for the next image, and look for garbage in cycles less often.
+    """Keep freed memory, look for garbage in cycles less often, and let threads take short turns.
 
     Each image takes some megabytes for a few milliseconds. By default glibc hands them back each
     time, and the kernel gives them out again page by page, filled with zeros: on a virtual machine
     that takes up to a third of the time of decoding. Up to 256 MiB are kept; the peak of memory is
     not changed. Files of COCO are parsed to many objects, which Python would look through again and
-    again; none of them are in cycles.
+    again; none of them are in cycles. Threads that decode for milliseconds need Python for some
+    microseconds in between, and would wait for it longer than they work.
 
     These are decisions about a whole process, so only who owns it makes them.
 
@@ -32,6 +34,7 @@ def settle() -> bool:
         Whether the memory is kept: other C libraries than glibc are left as they are.
     """
     gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
+    sys.setswitchinterval(_TURN_SECONDS)
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

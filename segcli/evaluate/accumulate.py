@@ -8,7 +8,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from segcli.evaluate.pair_looks import same_file
 from segcli.metrics import Metric, Pair, Sums
 from segcli.metrics.base import MEAN_OF_IMAGES, POOLED, ExactSum, Row
 from segcli.metrics.exact import exact_sums
@@ -37,14 +36,21 @@ class Measured:
     same_file: bool = False
 
 
-def measure(metrics: Sequence[Metric], pair: Pair, *, resized: bool = False) -> Measured:
+def measure(
+    metrics: Sequence[Metric], pair: Pair, *, resized: bool = False, one_file: bool = False
+) -> Measured:
     """Measure one pair by each metric.
+
+    Args:
+        metrics: what is measured.
+        pair: both sides of one image.
+        resized: whether the prediction was resized.
+        one_file: whether both sides were read from one file.
 
     Raises:
         PairError: a metric cannot score the pair.
     """
     sums = tuple(metric.measure(pair) for metric in metrics)
-    one_file = same_file(pair.pred, pair.gt)
     return Measured(sums, pair.pixels, pair.ignored_pixels, resized, one_file)
 
 

@@ -7,6 +7,7 @@ and what a view of it is, is done to these few as it would be to the pixels.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,24 @@ from segcli.formats.value_pairs import PairCounter
 from segcli.metrics import Metric
 from segcli.records import Segmentation
 
-__all__ = ["ValueReader"]
+__all__ = ["ValueReader", "Values"]
 
-Sides = tuple[Segmentation, Segmentation, npt.NDArray[np.int64]]
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Both sides of a pair with a pixel for each pair of values.
+
+    Attributes:
+        pred: the prediction, its map (1, N).
+        gt: the ground truth, its map (1, N).
+        weights: (1, N) how many pixels of the image each of these stands for.
+        one_file: whether both were read from one file.
+    """
+
+    pred: Segmentation
+    gt: Segmentation
+    weights: npt.NDArray[np.int64]
+    one_file: bool
 
 
 class ValueReader:
@@ -42,12 +58,8 @@ class ValueReader:
             self._sources = pred, gt
         self._counter = PairCounter()
 
-    def read(self, pred_key: str, gt_key: str) -> Sides | None:
-        """Prediction and ground truth of one image with a pixel for each pair of values.
-
-        Returns:
-            Both sides, their maps (1, N), and how many pixels each of the N stands for; None where
-            the pixels must be read.
+    def read(self, pred_key: str, gt_key: str) -> Values | None:
+        """Prediction and ground truth of one image; None where the pixels must be read.
 
         Raises:
             MaskError: a value does not belong in a file of that kind.
@@ -61,7 +73,8 @@ class ValueReader:
             return None
         size = met.height, met.width
         truth = gt.read_values(gt_key, met.first, size)
-        return pred.read_values(pred_key, met.second, size), truth, met.pixels[None]
+        guess = pred.read_values(pred_key, met.second, size)
+        return Values(guess, truth, met.pixels[None], met.one_file)
 
     def is_ahead(self, pred_key: str | None, gt_key: str) -> bool:
         """Whether other threads count pairs such as this one before they are read."""

@@ -10,6 +10,7 @@ import numpy as np
 from segcli.errors import InputError, ItemError
 from segcli.evaluate.accumulate import Measured, measure
 from segcli.evaluate.by_value import ValueReader
+from segcli.evaluate.pair_looks import same_file
 from segcli.evaluate.resize import fit
 from segcli.evaluate.result import Failure
 from segcli.evaluate.settings import EvalSettings
@@ -92,9 +93,10 @@ def _measure_values(
     sides = values.read(task.pred_key, task.gt_key)
     if sides is None:
         return None
-    gt = view(sides[1], settings)
-    pred = view(sides[0], settings, truth=False)
-    return _measured(Pair(task.name, task.index, pred, gt, weights=sides[2]), metrics)
+    gt = view(sides.gt, settings)
+    pred = view(sides.pred, settings, truth=False)
+    pair = Pair(task.name, task.index, pred, gt, weights=sides.weights)
+    return _measured(pair, metrics, one_file=sides.one_file)
 
 
 def _measure_task(
@@ -112,13 +114,15 @@ def _measure_task(
     pred = view(pred, settings, truth=False)
     fitted, resized = fit(pred, gt, settings.resize_pred)
     pair = Pair(task.name, task.index, fitted, gt, tuple(others))
-    return _measured(pair, metrics, resized=resized)
+    return _measured(pair, metrics, resized=resized, one_file=same_file(fitted, gt))
 
 
-def _measured(pair: Pair, metrics: tuple[Metric, ...], *, resized: bool = False) -> Measured:
+def _measured(
+    pair: Pair, metrics: tuple[Metric, ...], *, one_file: bool, resized: bool = False
+) -> Measured:
     if isinstance(pair.gt.ignore, DenseRLE):
         pair.counted = ~pair.gt.ignore.mask
-    return measure(metrics, pair, resized=resized)
+    return measure(metrics, pair, resized=resized, one_file=one_file)
 
 
 def _nothing(image: ImageRef, source: Source, settings: EvalSettings) -> Segmentation:

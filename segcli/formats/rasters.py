@@ -97,7 +97,8 @@ def count_folders(first: Path, second: Path, threads: int) -> None:
     # `False` comes first.
     names = sorted(shared, key=lambda name: (name not in chosen, name))
     pairs = [(str(first / name), str(second / name)) for name in names]
-    count_ahead(pairs, len(chosen & shared), threads)
+    # One more than can be at work: between two files each waits for its turn in Python.
+    count_ahead(pairs, len(chosen & shared), threads + (threads > 1))
 
 
 def _survey_or_error(path: Path) -> Survey | MaskError:

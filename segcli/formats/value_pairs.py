@@ -50,6 +50,7 @@ class ValuePairs:
         height: rows of both maps.
         width: columns of both maps.
         modes: of either file, as `Raster` has it.
+        one_file: whether both are one file on disk.
     """
 
     first: Values
@@ -58,6 +59,7 @@ class ValuePairs:
     height: int
     width: int
     modes: tuple[str, str]
+    one_file: bool = False
 
     def histogram(self, side: Literal[0, 1]) -> tuple[npt.NDArray[np.intp], Counts]:
         """The values of one map, ascending, and the pixels of each."""
@@ -68,11 +70,12 @@ class ValuePairs:
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """What the head of a plain PNG says."""
+    """What the head of a plain PNG says, and which file on disk it is."""
 
     height: int
     width: int
     mode: str
+    file: tuple[int, int]
 
 
 class PairCounter:
@@ -97,7 +100,8 @@ class PairCounter:
         held = np.nonzero(table)
         pixels = table[held].astype(np.int64)
         values = held[0].astype(np.uint8), held[1].astype(np.uint8)
-        return ValuePairs(*values, pixels, one.height, one.width, (one.mode, other.mode))
+        modes, one_file = (one.mode, other.mode), one.file == other.file
+        return ValuePairs(*values, pixels, one.height, one.width, modes, one_file)
 
 
 def _table(first: str, second: str, values: int) -> npt.NDArray[np.uint64] | None:
@@ -117,7 +121,7 @@ def _head(path: str) -> _Head | None:
     except OSError:
         return None
     try:
-        head = os.read(file, _HEAD)
+        head, state = os.read(file, _HEAD), os.fstat(file)
     except OSError:
         return None
     finally:
@@ -129,7 +133,7 @@ def _head(path: str) -> _Head | None:
     mode = _MODES.get((depth, colour))
     if mode is None or any(rest) or not 0 < width * height <= _MOST_PIXELS:
         return None
-    return _Head(height, width, mode)
+    return _Head(height, width, mode, (state.st_dev, state.st_ino))
 
 
 def _is_harmless(head: bytes) -> bool:

@@ -50,6 +50,11 @@ class CodedSegments(Sequence[Segment]):
         return [RLE(self.height, self.width, counts) for counts in self.counts]
 
     @property
+    def known_crowds(self) -> Sequence[bool]:
+        """The same as `crowds`, where nothing is said of them too."""
+        return self.crowds or [False] * len(self.counts)
+
+    @property
     def known_areas(self) -> list[float]:
         """The areas as stated, else pixels of the masks."""
         if self.areas and None not in self.areas:
@@ -63,7 +68,7 @@ class CodedSegments(Sequence[Segment]):
             masks = self.masks
             sides = (
                 *(masks, measure(masks), self.categories, self.scores),
-                *(self.areas or repeat(None), self.crowds or repeat(False)),
+                *(self.areas or repeat(None), self.known_crowds),
                 self.ids or repeat(None),
             )
             self._records = tuple(

@@ -64,7 +64,8 @@ class Objects:
         """The true objects as they are matched."""
         gt = self.gt
         if isinstance(gt, CodedSegments):
-            return list(zip(gt.counts, gt.categories, gt.known_areas, gt.crowds, strict=True))
+            columns = gt.counts, gt.categories, gt.known_areas, gt.known_crowds
+            return list(zip(*columns, strict=True))
         return [(s.mask.counts, s.category, float(s.area), s.iscrowd) for s in gt]
 
     def guesses(self) -> list[Guess]:

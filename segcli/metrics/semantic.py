@@ -284,12 +284,13 @@ class Semantic(Metric):
         return ConfusionSums.of_image(classes, matrix, self._names, self._ignored)
 
     def _check_sides(self, pair: Pair, classes: Sequence[int], matrix: Matrix) -> None:
+        if self._names is None:
+            return
         for side, axis, where in (("ground truth", 1, pair.gt), ("prediction", 0, pair.pred)):
             pixels = matrix.sum(axis=axis)
             present = [c for c, n in zip(classes, pixels, strict=True) if n]
             holder = f"{where.image.source or where.image.key}: the {side} holds"
-            if self._names is not None:
-                check_listed(holder, present, self._names)
+            check_listed(holder, present, self._names)
 
     def conventions(self) -> dict[str, str]:
         """Which classes are averaged."""

@@ -29,10 +29,11 @@ print(int(settled), resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.fixture(autouse=True)
-def thresholds():
-    before = gc.get_threshold()
+def as_before():
+    before = gc.get_threshold(), sys.getswitchinterval()
     yield
-    gc.set_threshold(*before)
+    gc.set_threshold(*before[0])
+    sys.setswitchinterval(before[1])
 
 
 def test_freed_memory_is_used_again():
@@ -55,6 +56,12 @@ def test_garbage_is_collected_less_often():
     settle()
     assert gc.get_threshold()[0] >= 10_000
     assert gc.isenabled()
+
+
+def test_threads_take_short_turns():
+    """A thread between two files does not wait as long as a file takes."""
+    settle()
+    assert sys.getswitchinterval() <= 0.001
 
 
 def test_other_systems_are_left_alone(monkeypatch):
