@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -124,7 +125,7 @@ class Segmentation:
     """
 
     image: ImageRef
-    segments: tuple[Segment, ...] = ()
+    segments: Sequence[Segment] = ()
     labels: LabelMap | None = None
     model: str = ""
     ignore: RLE | None = None

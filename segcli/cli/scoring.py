@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from segcli.cli.process import settle
 from segcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def open_scoring(
     )
     from segcli.evaluate.settings import kind_from  # noqa: PLC0415
 
+    settle()
     settings = settings_from(config)
     preds = Side(pred, _told(config.pred_format), kind_from(config, "pred"))
     truths = Side(gt, _told(config.gt_format), kind_from(config, "gt"))
