@@ -128,10 +128,13 @@ def _stock(run: Run, image: Image.Image, stages: Stages) -> Callable[[int], tupl
 
 
 def _segcli(run: Run, image: Image.Image, stages: Stages) -> Callable[[int], tuple[Any, Any]]:
-    from segcli.models.catalog import find  # noqa: PLC0415 (as above)
+    from segcli.cli.process import settle  # noqa: PLC0415 (as above)
+    from segcli.models.catalog import find  # noqa: PLC0415
     from segcli.models.sam import decoder, generate  # noqa: PLC0415
     from segcli.models.segmenter import load  # noqa: PLC0415
     from segcli.models.settings import generate_settings  # noqa: PLC0415
+
+    settle()
 
     def settings(side: int) -> Any:  # noqa: ANN401
         return generate_settings(

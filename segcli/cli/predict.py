@@ -385,6 +385,7 @@ def _request(
 
 
 def _run(prediction: Prediction, output: Output, *, emit: bool) -> None:
+    from segcli.cli.process import settle  # noqa: PLC0415 (`--version` must stay quick)
     from segcli.cli.progress import progress  # noqa: PLC0415 (rich loads here)
     from segcli.formats.ndjson import to_line  # noqa: PLC0415
 
@@ -394,6 +395,7 @@ def _run(prediction: Prediction, output: Output, *, emit: bool) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not output.verbose:
         warnings.simplefilter("ignore")
+    settle()
     output.hear_warnings()
     _introduce(prediction, output)
     loaded = prediction.load()

@@ -21,12 +21,13 @@ _TURN_SECONDS = 0.0005
 def settle() -> bool:
     """Keep freed memory, look for garbage in cycles less often, and let threads take short turns.
 
-    Each image takes some megabytes for a few milliseconds. By default glibc hands them back each
-    time, and the kernel gives them out again page by page, filled with zeros: on a virtual machine
-    that takes up to a third of the time of decoding. Up to 256 MiB are kept; the peak of memory is
-    not changed. Files of COCO are parsed to many objects, which Python would look through again and
-    again; none of them are in cycles. Threads that decode for milliseconds need Python for some
-    microseconds in between, and would wait for it longer than they work.
+    Each image, and each prompt of a model, takes some megabytes for a few milliseconds. By default
+    glibc hands them back each time, and the kernel gives them out again page by page, filled with
+    zeros: on a virtual machine that takes up to a third of the time of decoding. Up to 256 MiB are
+    kept; the peak of memory is not changed. Files of COCO are parsed to many objects, which Python
+    would look through again and again; none of them are in cycles. Threads that decode for
+    milliseconds need Python for some microseconds in between, and would wait for it longer than
+    they work.
 
     These are decisions about a whole process, so only who owns it makes them.
 

@@ -9,7 +9,7 @@ import torch
 
 from segcli.errors import ModelError
 from segcli.models.catalog import ModelRef
-from segcli.models.sam.workers import Workers, keep_freed_memory
+from segcli.models.sam.workers import Workers
 
 __all__ = ["Runtime", "load_runtime"]
 
@@ -85,6 +85,5 @@ def load_runtime(
     # Positions have more digits than bfloat16 holds.
     model.prompt_encoder.float()
     model.shared_image_embedding.float()
-    keep_freed_memory()
     workers = Workers(torch.get_num_threads())
     return Runtime(ref, model, processor, device, dtype, workers, compiled)

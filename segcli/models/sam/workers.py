@@ -6,8 +6,6 @@ cores: nothing waits for the slowest part of every operation.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -15,12 +13,9 @@ from typing import TypeVar
 
 import torch
 
-__all__ = ["Workers", "keep_freed_memory"]
+__all__ = ["Workers"]
 
 _MOST = 16
-# Beyond this glibc refuses; and once one threshold is set by hand, it no longer raises the other.
-_HIGHEST_MMAP_THRESHOLD = 1 << 25
-_KEPT = 1 << 28
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -60,17 +55,3 @@ class Workers:
             for future in started:
                 if not future.cancelled():
                     future.exception()
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what tensors free: mapping it afresh costs more than the arithmetic on it.
-
-    Elsewhere than on Linux with glibc this does nothing.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3
-        mallopt(mmap_threshold, _HIGHEST_MMAP_THRESHOLD)
-        mallopt(trim_threshold, _KEPT)

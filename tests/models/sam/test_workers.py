@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError
 import pytest
 import torch
 
-from segcli.models.sam.workers import Workers, keep_freed_memory
+from segcli.models.sam.workers import Workers
 
 
 @pytest.mark.parametrize("cores", [1, 2, 5])
@@ -122,11 +122,3 @@ def test_threads_share_the_cores(cores, threads, each):
     assert workers.count == threads
     assert set(workers.map(lambda _: torch.get_num_threads(), range(5))) == {each}
     assert torch.get_num_threads() == before
-
-
-def test_freed_memory_is_kept_without_complaint(monkeypatch):
-    """The hint to the C library can be given again, and elsewhere than on Linux is nothing."""
-    keep_freed_memory()
-    keep_freed_memory()
-    monkeypatch.setattr("sys.platform", "darwin")
-    keep_freed_memory()
