@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MODEL := segcli/models/weights/tiny
+PANOPTIC_MODEL := segcli/models/weights/tiny-panoptic
 DEMO := demo-out
+PANOPTIC_DEMO := demo-out-panoptic
 
-.PHONY: demo test check format tiny-model tiny-report clean
+.PHONY: demo test check format tiny-model tiny-report tiny-panoptic-model tiny-panoptic-report clean
 
 # Install, predict with the bundled model, score against the ground truth. The second time
 # everything is there already.
@@ -14,7 +16,14 @@ demo: $(VENV)/ready
 	    [ $(DEMO)/manifest.json -ot $(MODEL)/segcli.json ]; then rm -rf $(DEMO); fi
 	$(BIN)/segcli predict examples/images -o $(DEMO) --overlay
 	$(BIN)/segcli eval $(DEMO) examples/ground_truth
+	@if [ $(PANOPTIC_DEMO)/manifest.json -ot $(PANOPTIC_MODEL)/model.safetensors ] || \
+	    [ $(PANOPTIC_DEMO)/manifest.json -ot $(PANOPTIC_MODEL)/segcli.json ]; then \
+	    rm -rf $(PANOPTIC_DEMO); fi
+	$(BIN)/segcli predict examples/panoptic/images -o $(PANOPTIC_DEMO) --model tiny-panoptic --overlay
+	$(BIN)/segcli eval $(PANOPTIC_DEMO) examples/panoptic/ground_truth
+	$(BIN)/segcli eval $(PANOPTIC_DEMO) examples/panoptic/ground_truth --protocol semantic
 	@echo "overlays: $(DEMO)/overlay   label maps: $(DEMO)/labels"
+	@echo "things and stuff: $(PANOPTIC_DEMO)/overlay   COCO panoptic: $(PANOPTIC_DEMO)/panoptic.json"
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
@@ -38,6 +47,17 @@ tiny-model: $(VENV)/ready-train
 tiny-report: $(VENV)/ready-train
 	$(BIN)/python examples/train_tiny/report.py --model $(MODEL) --out build/tiny-report
 
+# Train the bundled class-aware model again; it takes hours and continues from its checkpoint.
+tiny-panoptic-model: $(VENV)/ready-train
+	$(BIN)/python examples/train_panoptic/panoptic_train.py --out build/tiny-panoptic
+	$(BIN)/python examples/train_panoptic/panoptic_export.py build/tiny-panoptic/checkpoint.pt \
+	    --out build/tiny-panoptic/model
+
+# Measure the bundled class-aware model beside its controls.
+tiny-panoptic-report: $(VENV)/ready-train
+	$(BIN)/python examples/train_panoptic/panoptic_report.py --model $(PANOPTIC_MODEL) \
+	    --out build/tiny-panoptic-report
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -54,4 +74,4 @@ $(VENV)/ready-train: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(DEMO) build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(DEMO) $(PANOPTIC_DEMO) build .pytest_cache .mypy_cache .ruff_cache

@@ -54,6 +54,7 @@ NO_CLASS = -(2**31)
 """The value of predicted pixels that are of no class: wrong wherever something counts."""
 
 _AT_ONCE = 256
+_BACKGROUND = "background"
 _NO_CLASS = "no class occurs on either side (0/0)"
 _UNDEFINED = MappingProxyType(
     {
@@ -225,7 +226,8 @@ def class_map(segmentation: Segmentation, background: int = 0) -> npt.NDArray[np
 
     Args:
         segmentation: a class map, or segments with categories.
-        background: the class of pixels that no segment covers.
+        background: the class of pixels that no segment covers; where the segmentation lists a class
+            0 that is not called background, they are of no class instead of 0.
 
     Raises:
         PairError: it has neither a class map nor a category for each segment, or a segment has
@@ -234,7 +236,9 @@ def class_map(segmentation: Segmentation, background: int = 0) -> npt.NDArray[np
     if segmentation.labels is not None and segmentation.labels.kind != "instance":
         return segmentation.labels.values
     image = segmentation.image
-    painted = np.full((image.height, image.width), background, np.int64)
+    zero_listed = segmentation.categories.get(0, _BACKGROUND) != _BACKGROUND
+    empty = NO_CLASS if zero_listed and background == 0 else background
+    painted = np.full((image.height, image.width), empty, np.int64)
     ranked = sorted(segmentation.segments, key=lambda s: -math.inf if s.score is None else s.score)
     if any(s.category is None for s in ranked) or (segmentation.labels and not ranked):
         raise PairError(
@@ -242,7 +246,7 @@ def class_map(segmentation: Segmentation, background: int = 0) -> npt.NDArray[np
             why="a semantic score compares classes",
             fix="--protocol binary",
         )
-    if any(s.category == 0 for s in ranked):
+    if any(s.category == 0 for s in ranked) and not zero_listed:
         raise PairError(
             f"{image.key}: holds objects of the class 0, which class maps have for the background",
             why="painted as 0 they would count as background",

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples" / "train_tiny"))
+for name in ("train_panoptic", "train_tiny"):
+    sys.path.insert(0, str(ROOT / "examples" / name))
 
 
 @pytest.fixture
