@@ -117,7 +117,7 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
     return [file]
 
 
-def _segments(result: Segmentation) -> tuple[Segment, ...]:
+def _segments(result: Segmentation) -> Sequence[Segment]:
     """The segments of a result; of a class map one for each class, 0 too where it is one."""
     labels = result.labels
     if result.segments or labels is None or labels.kind != _SEMANTIC:
