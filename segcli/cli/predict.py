@@ -11,6 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segcli.cli.class_options import (
+    Classes,
+    OverlapMaskAreaThreshold,
+    Palette,
+    Task,
+    Threshold,
+    Window,
+    WindowOverlap,
+)
 from segcli.cli.options import ConfigFile, Debug, Json, NoColor, Preset, Quiet, Verbose
 from segcli.cli.output import EXIT_PARTIAL, Output, reporting
 
@@ -119,8 +128,8 @@ def predict_command(
             "--format",
             "-f",
             metavar="NAME",
-            help="labels, masks, amg, sa1b, coco, coco-dataset or yolo; repeatable. "
-            "[default: labels]",
+            help="labels, masks, amg, sa1b, coco, coco-dataset, yolo, semantic or coco-panoptic; "
+            "repeatable. [default: labels; of classes semantic or coco-panoptic]",
             rich_help_panel=_OUT,
         ),
     ] = None,
@@ -219,7 +228,8 @@ def predict_command(
         float | None,
         typer.Option(
             metavar="X",
-            help="Logit above which a pixel is inside. [default: 0.0]",
+            help="Logit (of class-aware models: probability) above which a pixel is inside. "
+            "[default: 0.0; 0.5]",
             rich_help_panel=_GRID,
         ),
     ] = None,
@@ -295,6 +305,13 @@ def predict_command(
             rich_help_panel=_CROPS,
         ),
     ] = None,
+    task: Task = None,
+    threshold: Threshold = None,
+    overlap_mask_area_threshold: OverlapMaskAreaThreshold = None,
+    classes: Classes = None,
+    palette: Palette = None,
+    window: Window = None,
+    window_overlap: WindowOverlap = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json: Json = False,
@@ -303,7 +320,7 @@ def predict_command(
     preset: Preset = None,
     debug: Debug = False,
 ) -> None:
-    """Segment everything in pictures.
+    """Segment pictures: everything in them, or things and stuff with their classes.
 
     Examples:
 
@@ -314,6 +331,8 @@ def predict_command(
         find imgs -name '*.jpg' -print0 | segcli predict --files-from - -0 -o out --json
 
         segcli predict imgs -o - | segcli eval - ground_truth
+
+        segcli predict imgs -o out --model tiny-panoptic --task semantic --overlay
 
     The same command again continues where a stopped run left off.
     """
@@ -349,7 +368,7 @@ def _request(
     from segcli.inputs import find_images  # noqa: PLC0415
     from segcli.predict.api import Request  # noqa: PLC0415
     from segcli.predict.settings import PredictSettings  # noqa: PLC0415
-    from segcli.report.overlay import overlay_png  # noqa: PLC0415
+    from segcli.report.class_overlay import ClassOverlay  # noqa: PLC0415
 
     out = given["out"]
     if not out:
@@ -364,7 +383,8 @@ def _request(
             f"--{kept[0]} writes files, and -o - keeps none", fix="-o FOLDER, with --json for both"
         )
     flags = {f.name: given[f.name] for f in fields(PredictSettings)}
-    flags["format"] = tuple(given["format"]) if given["format"] else None
+    for name in ("format", "classes"):
+        flags[name] = tuple(given[name]) if given[name] else None
     resolved = resolve("predict", PredictSettings, Layers(flags, config, preset))
     folder = None if out == "-" else Path(out)
     found = find_images(
@@ -378,7 +398,7 @@ def _request(
         folder=folder,
         overwrite=given["overwrite"],
         image_ids=image_ids(Path(given["gt"])) if given["gt"] else None,
-        draw=overlay_png,
+        draw=ClassOverlay(resolved.settings.palette),
         argv=sys.argv,
         sources=resolved.sources,
     )

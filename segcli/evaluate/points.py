@@ -90,6 +90,12 @@ class PromptedSource(Source):
             f"masks that the model {model.name} makes of {len(images)} pictures, prompted with one "
             "point for each object of the ground truth"
         )
+        if model.classes is not None:
+            raise UsageError(
+                f"model '{model.name}' cannot be prompted with points",
+                why=f"{model.family.name} models find classes, not the object under a point",
+                fix="--model tiny, or predict with it and evaluate the results",
+            )
         self.single = single
         self._images = {image.key: image for image in images}
         self._gt = gt

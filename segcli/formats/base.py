@@ -46,10 +46,12 @@ class WriteOptions:
     Attributes:
         overlap: which segment keeps a pixel that several claim in a label map.
         image_ids: COCO image id by image path or file name, taken from a ground-truth file.
+        colors: (red, green, blue) by class id, for formats that list them.
     """
 
     overlap: Overlap = "score"
     image_ids: Mapping[str, int] | None = None
+    colors: Mapping[int, tuple[int, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

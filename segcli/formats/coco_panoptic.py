@@ -45,6 +45,8 @@ from segcli.records import ImageRef, LabelKind, LabelMap, Segment, Segmentation
 
 __all__ = ["FORMAT", "CocoPanoptic"]
 
+_BACKGROUND = "background"
+
 
 class CocoPanoptic(Source):
     """Annotations by image; a PNG is decoded only when its image is read.
@@ -167,11 +169,14 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
             }
         )
         # A background that is listed and never drawn is void.
-        names.update({n: name for n, name in result.categories.items() if n != 0})
+        listed_names = result.categories.items()
+        names.update({n: name for n, name in listed_names if n != 0 or name != _BACKGROUND})
         names.update(drawn.names)
-        things |= drawn.things
+        things |= drawn.things | (result.things or frozenset())
     listed = [
-        {"id": n, "name": name, "isthing": int(n in things)} for n, name in sorted(names.items())
+        {"id": n, "name": name, "isthing": int(n in things)}
+        | ({"color": list(options.colors[n])} if n in options.colors else {})
+        for n, name in sorted(names.items())
     ]
     with replacing(file) as out:
         content = {"images": images, "annotations": annotations, "categories": listed}

@@ -25,7 +25,7 @@ def save_label_map(values: npt.NDArray[Any], folder: Path, stem: str) -> Path:
     """Write one label map as `<folder>/<stem>.png`, or `.tif` where a value needs 32 bits.
 
     Args:
-        values: (H, W) integers from 0 to 2**31 - 1.
+        values: (H, W) integers from 0 to 2**31 - 1; uint8 makes an 8-bit PNG.
         folder: the root of the output tree.
         stem: the image's mirrored relative path without suffix.
 
@@ -39,7 +39,8 @@ def save_label_map(values: npt.NDArray[Any], folder: Path, stem: str) -> Path:
     path = folder / f"{stem}{'.png' if narrow else '.tif'}"
     with replacing(path) as file:
         if narrow:
-            Image.fromarray(values.astype(np.uint16, copy=False)).save(file, "PNG")
+            stored = values if values.dtype == np.uint8 else values.astype(np.uint16, copy=False)
+            Image.fromarray(stored).save(file, "PNG")
         else:
             file.write(_unsigned_tiff(values))
     (folder / f"{stem}{'.tif' if narrow else '.png'}").unlink(missing_ok=True)

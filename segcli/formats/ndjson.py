@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import (
@@ -23,9 +23,10 @@ from segcli.formats.base import (
     located,
     replacing,
 )
+from segcli.masks.classes import class_map, no_class, segments_of_classes
 from segcli.masks.labels import segments_of
 from segcli.masks.rle import from_coco, segment_from_rle, to_coco
-from segcli.records import ImageRef, LabelKind, Segment, Segmentation
+from segcli.records import ImageRef, LabelKind, LabelMap, Segment, Segmentation
 
 __all__ = [
     "FILE_NAME",
@@ -42,6 +43,7 @@ SCHEMA = "segcli.image/1"
 FILE_NAME = "segments.ndjson"
 _CUT = "the line may be cut off: take it out, or run the same segcli predict command again"
 _HEAD = b'{"schema":"segcli.'
+_SEMANTIC: Literal["semantic"] = "semantic"
 _SEGMENT_OPTIONAL = ("category", "category_name", "id")
 
 
@@ -61,8 +63,21 @@ def to_record(result: Segmentation) -> dict[str, Any]:
         "exif_orientation": image.exif_orientation,
         "conversion": image.conversion,
         "model": result.model,
+        **_classes_record(result),
         "segments": [_segment_record(s) for s in result.segments],
     }
+
+
+def _classes_record(result: Segmentation) -> dict[str, Any]:
+    """What class-aware results have besides: their kind and their list of classes."""
+    record: dict[str, Any] = {}
+    if result.labels is not None and result.labels.kind == _SEMANTIC and result.segments:
+        record["kind"] = _SEMANTIC
+    if result.categories:
+        record["categories"] = {str(n): name for n, name in sorted(result.categories.items())}
+    if result.things is not None:
+        record["things"] = sorted(result.things)
+    return record
 
 
 def to_line(record: dict[str, Any]) -> str:
@@ -97,9 +112,22 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
     del options
     with replacing(file) as out:
         for result in results:
-            record = to_record(replace(result, segments=segments_of(result)))
+            record = to_record(replace(result, segments=_segments(result)))
             out.write(to_line(record).encode("utf-8"))
     return [file]
+
+
+def _segments(result: Segmentation) -> tuple[Segment, ...]:
+    """The segments of a result; of a class map one for each class, 0 too where it is one."""
+    labels = result.labels
+    if result.segments or labels is None or labels.kind != _SEMANTIC:
+        return segments_of(result)
+    void = no_class(result)
+    return tuple(
+        replace(s, category_name=result.categories.get(s.category or 0))
+        for s in segments_of_classes(labels.values)
+        if s.category != void
+    )
 
 
 def from_record(record: dict[str, Any]) -> Segmentation:
@@ -125,13 +153,20 @@ def from_record(record: dict[str, Any]) -> Segmentation:
             conversion=record.get("conversion"),
         )
         segments = tuple(_segment(s, height, width) for s in record["segments"])
+        categories = {int(n): str(name) for n, name in record.get("categories", {}).items()}
+        things = frozenset(int(n) for n in record["things"]) if "things" in record else None
     except MaskError as error:
         where = record.get("path", "a record")
         raise located(f"{where}", error, _CUT) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         where = record.get("path", "a record")
         raise MaskError(f"{where}: malformed", why=repr(error), fix=_CUT) from error
-    return Segmentation(image=image, segments=segments, model=record.get("model") or "")
+    result = Segmentation(
+        image, segments, model=record.get("model") or "", categories=categories, things=things
+    )
+    if record.get("kind") != _SEMANTIC:
+        return result
+    return replace(result, labels=LabelMap(class_map(result), _SEMANTIC))
 
 
 def _no_image(path: object, page: object, size: tuple[int, int]) -> MaskError:
@@ -245,8 +280,10 @@ class _FileSource(Source):
     def __init__(self, path: Path) -> None:
         self._path = path
         self.failed = []
+        self.categories: dict[int, str] = {}
         self._offsets = self._scan()
-        self.description = f"{path}: segcli records, segments of {len(self._offsets)} images"
+        what = "classes" if self.kind == _SEMANTIC else "segments"
+        self.description = f"{path}: segcli records, {what} of {len(self._offsets)} images"
 
     def _scan(self) -> dict[str, int]:
         """Offset by image; the last record of an image counts, whether it says ok or error."""
@@ -266,9 +303,23 @@ class _FileSource(Source):
                             raise _twice(f"{self._path} line {number}", key)
                         failed.pop(key, None)
                         offsets[key] = offset
+                        self._learn(record)
                 offset += len(line)
         self.failed += failed
         return offsets
+
+    def _learn(self, record: dict[str, Any]) -> None:
+        """Take what a record says of all classes; one run has one list of them."""
+        if record.get("kind") == _SEMANTIC:
+            self.kind = _SEMANTIC
+        if "categories" in record and not self.categories:
+            try:
+                self.categories = {int(n): str(t) for n, t in record["categories"].items()}
+                if "things" in record:
+                    self.things = frozenset(int(n) for n in record["things"])
+            except (AttributeError, TypeError, ValueError):
+                # The record is refused by name when it is read.
+                return
 
     def keys(self) -> Sequence[str]:
         return sorted(self._offsets)

@@ -21,16 +21,19 @@ from segcli.formats.base import (
     json_text,
     replacing,
 )
-from segcli.formats.classes import read_class_list, with_classes
+from segcli.formats.classes import Color, read_class_list, with_classes
 from segcli.formats.files import raster_files
 from segcli.formats.folders import CLASSES, CLASSES_SCHEMA, holds_class_list
 from segcli.formats.labels import save_label_map
 from segcli.formats.rasters import open_rasters
+from segcli.masks.classes import no_class
 from segcli.masks.labels import Overlap
 from segcli.masks.panoptic import panoptic_of
 from segcli.records import Segmentation
 
 __all__ = ["FORMAT"]
+
+_BYTE = 255
 
 
 def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -> list[Path]:
@@ -38,21 +41,32 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
     taken: set[str] = set()
     names: dict[int, str] = {}
     things: set[int] = set()
+    void: set[int] = set()
     for result in results:
         values, found = _class_map(result, options.overlap)
         names.update(result.categories)
+        if (unlisted := no_class(result)) and unlisted in found:
+            del found[unlisted]
+            void.add(unlisted)
         names.update({c: name for c, name in found.items() if c not in names})
         things |= result.things or frozenset()
+        # All maps of one list of classes have one type, whichever classes occur.
+        most = max([int(values.max()), *result.categories])
+        values = values.astype(np.uint8 if most <= _BYTE else np.promote_types(values.dtype, "u2"))
         paths.append(save_label_map(values, file.parent, free_stem(result.image.key, taken)))
     with replacing(file) as out:
-        content = {"schema": CLASSES_SCHEMA, "classes": _tables(names, things)}
+        tables = _tables(names, things, options.colors)
+        tables += [{"id": n, "name": "void", "ignored": True} for n in sorted(void - names.keys())]
+        content = {"schema": CLASSES_SCHEMA, "classes": tables}
         out.write(json_text(content, indent=1).encode() + b"\n")
     return [*paths, file]
 
 
 def _check(result: Segmentation) -> None:
     check_inside(result.image.key)
-    if _void(result) == 0 and any(segment.category == 0 for segment in result.segments):
+    listed = result.labels is not None and result.labels.kind == "semantic"
+    zero = any(segment.category == 0 for segment in result.segments)
+    if zero and not listed and _void(result) == 0:
         raise MaskError(
             f"{result.image.key}: has segments of the class 0",
             why="class maps have 0 for pixels without a class",
@@ -60,9 +74,14 @@ def _check(result: Segmentation) -> None:
         )
 
 
-def _tables(names: Mapping[int, str], things: Collection[int]) -> list[dict[str, Any]]:
+def _tables(
+    names: Mapping[int, str], things: Collection[int], colors: Mapping[int, Color]
+) -> list[dict[str, Any]]:
     """The class list; where nothing is known to be a thing, nothing is said of things."""
-    tables: list[dict[str, Any]] = [{"id": n, "name": name} for n, name in sorted(names.items())]
+    tables: list[dict[str, Any]] = [
+        {"id": n, "name": name} | ({"color": list(colors[n])} if n in colors else {})
+        for n, name in sorted(names.items())
+    ]
     return [{**t, "thing": t["id"] in things} for t in tables] if things else tables
 
 
@@ -84,9 +103,10 @@ def _class_map(
 
 
 def _void(result: Segmentation) -> int:
-    """The value of pixels without a class: 0; in panoptic maps that have a class 0, 255."""
-    panoptic = result.labels is not None and result.labels.kind == "panoptic"
-    return 255 if panoptic and 0 in result.categories else 0
+    """The value of pixels without a class: 0; where 0 is a class, 255 or what is none."""
+    if result.labels is not None and result.labels.kind == "panoptic":
+        return 255 if 0 in result.categories else 0
+    return no_class(result)
 
 
 def _recognise(path: Path) -> str | None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import ConfigError, ModelError, closest
+from segcli.models.classes.facts import ClassFacts, class_facts
+from segcli.models.classes.families import CLASS_FAMILIES
 from segcli.models.settings import FAMILIES, Family, generate_settings
 
 __all__ = ["CATALOG", "CatalogEntry", "ModelRef", "find", "pull", "weights_hash"]
@@ -32,6 +34,7 @@ class CatalogEntry:
         megabytes: size of its weights file.
         licence: SPDX name of the licence of its weights.
         summary: one line on what it is good for.
+        family: transformers' ``model_type``.
     """
 
     name: str
@@ -39,6 +42,7 @@ class CatalogEntry:
     megabytes: int
     licence: str
     summary: str
+    family: str = "sam"
 
 
 CATALOG: Mapping[str, CatalogEntry] = {
@@ -46,6 +50,13 @@ CATALOG: Mapping[str, CatalogEntry] = {
     for entry in (
         CatalogEntry(
             "tiny", "", 15, "Apache-2.0", "bundled, offline: compact objects, cells, coins, shapes"
+        ),
+        CatalogEntry(
+            "tiny-panoptic",
+            "",
+            8,
+            "Apache-2.0",
+            "bundled, offline: things and stuff of procedural scenes, with classes",
         ),
         CatalogEntry(
             "sam-vit-base", "facebook/sam-vit-base", 375, "Apache-2.0", "SAM with ViT-B: everyday"
@@ -75,9 +86,10 @@ class ModelRef:
         name: as it was asked for.
         directory: the folder with config.json and the weights.
         model_type: transformers' ``model_type``.
-        family: how it sees images, and its defaults.
+        family: how it sees images, and its defaults; of class-aware models without meaning.
         revision: the Hub commit, or "" for bundled and local models.
         card: what the folder's segcli.json says: summary, licence, stronger models, settings.
+        classes: what a class-aware model can do; None: it makes masks from points.
     """
 
     name: str
@@ -86,6 +98,7 @@ class ModelRef:
     family: Family
     revision: str = ""
     card: Mapping[str, Any] = field(default_factory=dict)
+    classes: ClassFacts | None = None
 
     @property
     def generate_defaults(self) -> dict[str, Any]:
@@ -170,12 +183,18 @@ def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
             why="it has no config.json",
             fix="give the folder that save_pretrained wrote",
         )
-    model_type = _read_json(config_path).get("model_type", "")
+    config = _read_json(config_path)
+    model_type = config.get("model_type", "")
+    card_path = directory / "segcli.json"
+    card = _read_json(card_path) if card_path.is_file() else {}
+    classes = class_facts(name, _with_processor(directory, config), card)
     family = FAMILIES.get(model_type)
+    if family is None and classes is not None:
+        family = Family(classes.family.name, squashes=True, defaults={})
     if family is None:
         raise ModelError(
-            f"model '{name}' has type '{model_type}', which makes no masks from points",
-            why=f"supported types: {', '.join(FAMILIES)}",
+            f"model '{name}' has type '{model_type}', which makes no masks",
+            why=f"supported types: {', '.join([*FAMILIES, *CLASS_FAMILIES])}",
             fix="segcli models list",
         )
     if not any(directory.glob("*.safetensors")):
@@ -187,14 +206,21 @@ def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
             if pickled or not revision
             else f"segcli models pull {name}",
         )
-    card_path = directory / "segcli.json"
-    card = _read_json(card_path) if card_path.is_file() else {}
-    model = ModelRef(name, directory, model_type, family, revision, card)
+    model = ModelRef(name, directory, model_type or family.name, family, revision, card, classes)
     try:
         generate_settings(model.generate_defaults)
     except (ConfigError, TypeError, ValueError) as error:
         raise ModelError(f"{card_path} holds settings that cannot be", why=str(error)) from error
     return model
+
+
+def _with_processor(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a model, and of its image processor under ``image_processor``."""
+    for file in ("preprocessor_config.json", "processor_config.json"):
+        if (directory / file).is_file():
+            found = _read_json(directory / file)
+            return {**config, "image_processor": found.get("image_processor", found)}
+    return dict(config)
 
 
 def weights_hash(model: ModelRef) -> str:

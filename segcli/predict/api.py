@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,12 @@ from segcli.errors import OutputError, UsageError
 from segcli.formats import get_writer
 from segcli.formats.base import WriteOptions, json_text
 from segcli.formats.coco import ImageIds
+from segcli.formats.palettes import palette_colors
 from segcli.inputs import InputImage
 from segcli.models.catalog import ModelRef, find, weights_hash
+from segcli.models.classes.settings import ClassSettings
 from segcli.models.settings import GenerateSettings, generate_settings, stock_settings
+from segcli.predict.classes import chosen_formats, settings_for
 from segcli.predict.folder import earlier_manifest, locked, names_of, probe_writable
 from segcli.predict.job import Job, run
 from segcli.predict.journal import write_failure
@@ -27,6 +30,7 @@ from segcli.predict.plan import Item, plan_items
 from segcli.predict.settings import PredictSettings
 
 if TYPE_CHECKING:
+    from segcli.models.classes.loaded import ClassLoaded
     from segcli.models.segmenter import Loaded
 
 __all__ = ["Prediction", "Request", "prepare"]
@@ -67,7 +71,7 @@ class Prediction:
         items: every picture, with the name of its results.
         todo: those that no earlier run finished.
         model: the model found.
-        generate: its effective segment-everything settings.
+        generate: its effective settings: of segment-everything, or of a class-aware model.
         manifest: what will be written beside the results.
         sink: where results go.
         earlier: the manifest of earlier results in the folder, or an empty one.
@@ -78,13 +82,13 @@ class Prediction:
     items: list[Item]
     todo: list[Item]
     model: ModelRef
-    generate: GenerateSettings
+    generate: GenerateSettings | ClassSettings
     manifest: Manifest
     sink: Outputs | NoOutputs
     earlier: Mapping[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
-    def records(self, loaded: Loaded | None) -> Iterator[dict[str, Any]]:
+    def records(self, loaded: Loaded | ClassLoaded | None) -> Iterator[dict[str, Any]]:
         """Run, yielding each picture's record in the order of the plan.
 
         Args:
@@ -120,7 +124,7 @@ class Prediction:
                 fix="run the same command again",
             )
 
-    def load(self) -> Loaded | None:
+    def load(self) -> Loaded | ClassLoaded | None:
         """Load the model, unless nothing is left to do.
 
         Raises:
@@ -130,17 +134,7 @@ class Prediction:
         """
         if not self.todo:
             return None
-        from segcli.models.segmenter import load  # noqa: PLC0415 (torch loads only when needed)
-
-        settings = self.request.settings
-        loaded = load(
-            self.model,
-            self.generate,
-            device=settings.device,
-            dtype=settings.dtype,
-            backend=settings.backend,
-            compile=settings.compile,
-        )
+        loaded = self._loaded()
         dtype, earlier = loaded.facts()["dtype"], self._earlier_run().get("dtype")
         if earlier not in {None, dtype}:
             raise OutputError(
@@ -149,12 +143,31 @@ class Prediction:
             )
         return loaded
 
+    def _loaded(self) -> Loaded | ClassLoaded:
+        settings = self.request.settings
+        where = {"device": settings.device, "dtype": settings.dtype}
+        if isinstance(self.generate, ClassSettings):
+            from segcli.models.classes.loaded import (  # noqa: PLC0415 (torch loads when needed)
+                load_class_model,
+            )
+
+            return load_class_model(self.model, self.generate, **where)
+        from segcli.models.segmenter import load  # noqa: PLC0415 (torch loads only when needed)
+
+        return load(
+            self.model,
+            self.generate,
+            backend=settings.backend,
+            compile=settings.compile,
+            **where,
+        )
+
     def _earlier_run(self) -> Mapping[str, Any]:
         """Device and dtype of the results that this run continues."""
         run = {} if self.request.overwrite else self.earlier.get("run") or {}
         return {name: run[name] for name in ("device", "dtype") if name in run}
 
-    def _merged(self, loaded: Loaded | None) -> Iterator[dict[str, Any]]:
+    def _merged(self, loaded: Loaded | ClassLoaded | None) -> Iterator[dict[str, Any]]:
         """Records of earlier runs and of this one, in the order of the plan."""
         pending = {item.image.key for item in self.todo}
         with closing(self._fresh(loaded)) as fresh:
@@ -169,14 +182,15 @@ class Prediction:
                 self.counts["segments"] += len(record.get("segments", ()))
                 yield record
 
-    def _fresh(self, loaded: Loaded | None) -> Generator[dict[str, Any], None, None]:
+    def _fresh(self, loaded: Loaded | ClassLoaded | None) -> Generator[dict[str, Any], None, None]:
         if loaded is not None:
             settings = self.request.settings
-            job = Job(loaded.segment, self.model.name, self.sink, apply_exif=settings.exif)
+            job = Job(loaded.segment, self.model.name, self.sink, apply_exif=settings.exif,
+                      annotate=getattr(loaded, "annotate", None))  # fmt: skip
             yield from run(job, self.todo)
 
     def _write_manifest(
-        self, folder: Path, started: float, loaded: Loaded | None, status: str
+        self, folder: Path, started: float, loaded: Loaded | ClassLoaded | None, status: str
     ) -> None:
         self.manifest.run = {
             "status": status,
@@ -200,11 +214,12 @@ def prepare(request: Request) -> Prediction:
         InputError: a picture has no id in the ground truth.
         OutputError: the folder cannot take these results.
     """
-    settings = request.settings
+    model = find(request.settings.model)
+    generate = settings_for(model, request.settings) or _generate_settings(model, request.settings)
+    settings = replace(request.settings, format=chosen_formats(request.settings, generate))
+    request = replace(request, settings=settings)
     for name in settings.format:
         get_writer(name)
-    model = find(settings.model)
-    generate = _generate_settings(model, settings)
     if request.image_ids is not None:
         _require_ids(request.images, settings, request.image_ids)
     decisive = {
@@ -214,7 +229,7 @@ def prepare(request: Request) -> Prediction:
     }
     # None changes a mask, so a run may go on elsewhere or in other portions.
     for name in ("device", "compile", "points_per_batch"):
-        del decisive[name]
+        decisive.pop(name, None)
     facts = {"name": model.name, "type": model.model_type, "revision": model.revision}
     manifest = Manifest(
         decisive,
@@ -227,7 +242,8 @@ def prepare(request: Request) -> Prediction:
     if request.folder is not None:
         earlier = earlier_manifest(request.folder, manifest, overwrite=request.overwrite)
         manifest.files = list(earlier.get("files") or ())
-        options = WriteOptions(overlap=settings.overlap, image_ids=request.image_ids)
+        colors = palette_colors(model.classes.categories, settings.palette) if model.classes else {}
+        options = WriteOptions(settings.overlap, request.image_ids, colors)
         draw = request.draw if settings.overlay else None
         sink = Outputs(request.folder, settings.format, options, draw, anew=request.overwrite)
     kept = sink.journal.records if isinstance(sink, Outputs) else ()

@@ -50,12 +50,14 @@ class Job:
         model_name: how the model is called in records.
         sink: where results go.
         apply_exif: turn pictures upright.
+        annotate: adds what is known of the classes to a result; None: there are none.
     """
 
     segment: _Segment
     model_name: str
     sink: Sink
     apply_exif: bool = True
+    annotate: Callable[[Segmentation], Segmentation] | None = None
 
 
 def run(job: Job, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
@@ -141,7 +143,8 @@ def _segmented(job: Job, decoded: _Decoded) -> Segmentation | ItemError:
         exif_orientation=picture.exif_orientation,
         conversion=picture.conversion,
     )
-    return Segmentation(reference, segments, model=job.model_name)
+    result = Segmentation(reference, segments, model=job.model_name)
+    return job.annotate(result) if job.annotate else result
 
 
 def _keep(job: Job, decoded: _Decoded, outcome: Segmentation | ItemError) -> dict[str, Any]:

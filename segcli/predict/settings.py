@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from segcli.errors import ConfigError, closest
 from segcli.formats.base import Overlap
+from segcli.models.classes.settings import TASKS, ClassSettings, Task
 from segcli.models.settings import GenerateSettings, NmsMetric
 
 __all__ = ["PredictSettings"]
@@ -24,12 +25,21 @@ class PredictSettings:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         compile: compile the model for a CUDA GPU.
-        format: output formats besides ``segments.ndjson``.
+        format: output formats besides ``segments.ndjson``; empty: what suits the results.
         overlay: also draw the masks over the picture.
         overlap: which segment keeps a pixel that several claim in a label map.
         exif: turn pictures upright as their EXIF orientation says.
+        task: what a class-aware model does; None: what it was trained for.
+        threshold: see `ClassSettings`, as the three others here; None: their defaults.
+        overlap_mask_area_threshold: see `threshold`.
+        window: see `threshold`.
+        window_overlap: see `threshold`.
+        classes: names or ids of the classes to keep; empty: all.
+        palette: colours of classes, see `segcli.formats.palettes`; None: by what the classes are.
 
     The others are the fields of `GenerateSettings`; None leaves the model's own default.
+    `mask_threshold` is a logit of models that make masks from points, and a probability of
+    class-aware ones.
     """
 
     model: str = "tiny"
@@ -37,7 +47,7 @@ class PredictSettings:
     device: str = "auto"
     dtype: str = "auto"
     compile: bool = False
-    format: tuple[str, ...] = ("labels",)
+    format: tuple[str, ...] = ()
     overlay: bool = False
     overlap: Overlap = "score"
     exif: bool = True
@@ -58,6 +68,13 @@ class PredictSettings:
     crop_n_points_downscale_factor: int | None = None
     min_mask_region_area: int | None = None
     max_masks: int | None = None
+    task: Task | None = None
+    threshold: float | None = None
+    overlap_mask_area_threshold: float | None = None
+    window: int | None = None
+    window_overlap: float | None = None
+    classes: tuple[str, ...] = ()
+    palette: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words.
@@ -70,6 +87,7 @@ class PredictSettings:
             ("overlap", ("score", "small-on-top", "large-on-top")),
             ("dtype", ("auto", "float32", "bfloat16", "float16")),
             ("nms_metric", (None, "box_iou", "mask_smaller")),
+            ("task", (None, *TASKS)),
         ):
             value = getattr(self, name)
             if value not in choices:
@@ -82,4 +100,9 @@ class PredictSettings:
     def generate_values(self) -> dict[str, Any]:
         """The segment-everything settings that were given."""
         names = [f.name for f in fields(GenerateSettings)]
+        return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
+
+    def class_values(self) -> dict[str, Any]:
+        """The settings of class-aware models that were given, but for the classes to keep."""
+        names = [f.name for f in fields(ClassSettings) if f.name != "keep"]
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}

@@ -82,7 +82,9 @@ def test_a_malformed_list_is_an_input_error(tmp_path, name, text, words):
 
 def test_lists_that_ship_with_segcli():
     """Known facts of each: how many classes count, what is void, colours and things."""
-    assert class_list_names() == ["ade20k", "cityscapes", "cityscapes-trainids", "voc"]
+    assert class_list_names() == [
+        "ade20k", "cityscapes", "cityscapes-trainids", "coco-panoptic", "voc",
+    ]  # fmt: skip
     city = read_class_list("cityscapes")
     assert (len(city.evaluated), city.names[7], city.colors[26]) == (19, "road", (0, 0, 142))
     assert len(city.things - city.ignored) == 8

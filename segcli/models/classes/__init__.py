@@ -1,0 +1,1 @@
+"""Class-aware models: every pixel or object gets a class."""
