@@ -153,8 +153,11 @@ class _Strip:
         # A mask that is cut off by the picture's border begins above it and ends below.
         step[(node == 0) | (node > last)] = 1.0
         where: npt.NDArray[np.float64] = self.first + node - 1 + (cutoff - before) / step
-        where[node == 0] = -np.inf
-        where[node > last] = np.inf
+        # Where these nodes end inside it, rounding has lifted logits equal to the cutoff above it.
+        behind = self.first + last
+        all_nodes = round(self.height / self.rows_per_node)
+        where[node == 0] = self.first or -np.inf
+        where[node > last] = np.inf if behind + 1 == all_nodes else behind
         return where
 
     def _row(self, where: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
