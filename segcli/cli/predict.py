@@ -22,6 +22,20 @@ from segcli.cli.class_options import (
 )
 from segcli.cli.options import ConfigFile, Debug, Json, NoColor, Preset, Quiet, Verbose
 from segcli.cli.output import EXIT_PARTIAL, Output, reporting
+from segcli.cli.prompt_options import (
+    Boxes,
+    Cascade,
+    ClipToBox,
+    EachPoint,
+    MaskFile,
+    Multimask,
+    Normalized,
+    Points,
+    PromptFile,
+    SingleMask,
+    book_for,
+    read_listed,
+)
 
 if TYPE_CHECKING:
     from segcli.predict.api import Prediction, Request
@@ -192,14 +206,6 @@ def predict_command(
             rich_help_panel=_GRID,
         ),
     ] = None,
-    multimask: Annotated[
-        bool | None,
-        typer.Option(
-            "--multimask/--single-mask",
-            help="Three masks a point, or one. [default: the model's]",
-            rich_help_panel=_GRID,
-        ),
-    ] = None,
     pred_iou_thresh: Annotated[
         float | None,
         typer.Option(
@@ -312,6 +318,16 @@ def predict_command(
     palette: Palette = None,
     window: Window = None,
     window_overlap: WindowOverlap = None,
+    point: Points = None,
+    box: Boxes = None,
+    mask: MaskFile = None,
+    prompts: PromptFile = None,
+    each_point: EachPoint = False,
+    normalized: Normalized = False,
+    multimask: Multimask = None,
+    single_mask: SingleMask = False,
+    cascade: Cascade = None,
+    clip_to_box: ClipToBox = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json: Json = False,
@@ -320,7 +336,7 @@ def predict_command(
     preset: Preset = None,
     debug: Debug = False,
 ) -> None:
-    """Segment pictures: everything in them, or things and stuff with their classes.
+    """Segment pictures: everything in them, single objects, or things and stuff with classes.
 
     Examples:
 
@@ -331,6 +347,10 @@ def predict_command(
         find imgs -name '*.jpg' -print0 | segcli predict --files-from - -0 -o out --json
 
         segcli predict imgs -o - | segcli eval - ground_truth
+
+        segcli predict cells.png -o out --point 120,80 --point 140,95,0
+
+        segcli predict imgs -o out --prompts boxes.csv
 
         segcli predict imgs -o out --model tiny-panoptic --task semantic --overlay
 
@@ -385,11 +405,17 @@ def _request(
     flags = {f.name: given[f.name] for f in fields(PredictSettings)}
     for name in ("format", "classes"):
         flags[name] = tuple(given[name]) if given[name] else None
+    if given["single_mask"]:
+        if given["multimask"] not in (None, "single"):
+            raise UsageError("--single-mask and --multimask contradict each other")
+        flags["multimask"] = "single"
     resolved = resolve("predict", PredictSettings, Layers(flags, config, preset))
     folder = None if out == "-" else Path(out)
-    found = find_images(
-        inputs, files_from=given["files_from"], null_separated=given["null"], exclude=folder
-    )
+    listed = read_listed(given)
+    paths = None if listed is None else listed.paths
+    if "-" in inputs and "-" in (given["files_from"], given["prompts"]):
+        raise UsageError("standard input cannot be a picture and a list at once")
+    found = find_images(inputs, listed=paths, exclude=folder)
     if found.passed_over:
         output.note(f"passed over {found.passed_over} files that are not pictures")
     return Request(
@@ -399,6 +425,7 @@ def _request(
         overwrite=given["overwrite"],
         image_ids=image_ids(Path(given["gt"])) if given["gt"] else None,
         draw=ClassOverlay(resolved.settings.palette),
+        prompts=book_for(given, listed, found.images),
         argv=sys.argv,
         sources=resolved.sources,
     )

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from segcli.errors import ConfigError, UsageError
+from segcli.models.answer_settings import AnswerSettings
 from segcli.models.catalog import ModelRef
 from segcli.models.classes.facts import ClassFacts, kept_categories
 from segcli.models.classes.families import UNET
@@ -13,7 +14,7 @@ from segcli.models.classes.settings import ClassSettings, class_settings
 from segcli.models.settings import GenerateSettings
 from segcli.predict.settings import PredictSettings
 
-__all__ = ["chosen_formats", "settings_for"]
+__all__ = ["chosen_formats", "refuse_class_options", "settings_for"]
 
 _FORMATS = {"semantic": "semantic", "instance": "labels", "panoptic": "coco-panoptic"}
 # U-Nets see pictures at their own size; the window is what their training pictures are near to.
@@ -36,7 +37,7 @@ def settings_for(model: ModelRef, settings: PredictSettings) -> ClassSettings | 
     facts = model.classes
     given = settings.class_values()
     if facts is None:
-        _refuse_class_options(model, settings)
+        refuse_class_options(model, settings)
         return None
     task = settings.task or facts.task
     if task not in facts.tasks:
@@ -58,7 +59,7 @@ def settings_for(model: ModelRef, settings: PredictSettings) -> ClassSettings | 
 
 
 def chosen_formats(
-    settings: PredictSettings, effective: GenerateSettings | ClassSettings
+    settings: PredictSettings, effective: GenerateSettings | ClassSettings | AnswerSettings
 ) -> tuple[str, ...]:
     """The formats asked for, or the one that holds most of what the results are.
 
@@ -76,8 +77,12 @@ def chosen_formats(
     return formats
 
 
-def _refuse_class_options(model: ModelRef, settings: PredictSettings) -> None:
-    """Options of class-aware models mean nothing to one that is prompted."""
+def refuse_class_options(model: ModelRef, settings: PredictSettings) -> None:
+    """Options of class-aware models mean nothing to one that is prompted.
+
+    Raises:
+        UsageError: one was given.
+    """
     own = {f.name for f in fields(GenerateSettings)}
     given = [name for name in settings.class_values() if name not in own]
     given += [name for name in ("classes", "palette") if getattr(settings, name)]
@@ -98,6 +103,7 @@ def _refuse_ignored(
     """
     known = {f.name for f in fields(ClassSettings)}
     foreign = [name for name in settings.generate_values() if name not in known]
+    foreign += [name for name in ("cascade", "clip_to_box") if getattr(settings, name) is not None]
     if settings.backend != "segcli":
         foreign.append("backend")
     if foreign:

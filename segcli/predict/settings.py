@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from segcli.errors import ConfigError, closest
 from segcli.formats.base import Overlap
+from segcli.models.answer_settings import MULTIMASK, AnswerSettings, Multimask
 from segcli.models.classes.settings import TASKS, ClassSettings, Task
 from segcli.models.settings import GenerateSettings, NmsMetric
 
@@ -36,6 +37,10 @@ class PredictSettings:
         window_overlap: see `threshold`.
         classes: names or ids of the classes to keep; empty: all.
         palette: colours of classes, see `segcli.formats.palettes`; None: by what the classes are.
+        multimask: which of a prompt's masks are taken: "best", "all" or "single", see
+            `AnswerSettings`; segment-everything has "all" (three a point) and "single".
+        cascade: see `AnswerSettings`, as `clip_to_box`.
+        clip_to_box: see `cascade`.
 
     The others are the fields of `GenerateSettings`; None leaves the model's own default.
     `mask_threshold` is a logit of models that make masks from points, and a probability of
@@ -54,7 +59,7 @@ class PredictSettings:
     points_per_side: int | None = None
     points_per_batch: int | None = None
     coarse_to_fine: bool | None = None
-    multimask: bool | None = None
+    multimask: Multimask | None = None
     pred_iou_thresh: float | None = None
     stability_score_thresh: float | None = None
     stability_score_offset: float | None = None
@@ -75,6 +80,8 @@ class PredictSettings:
     window_overlap: float | None = None
     classes: tuple[str, ...] = ()
     palette: str | None = None
+    cascade: int | None = None
+    clip_to_box: bool | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words.
@@ -88,6 +95,7 @@ class PredictSettings:
             ("dtype", ("auto", "float32", "bfloat16", "float16")),
             ("nms_metric", (None, "box_iou", "mask_smaller")),
             ("task", (None, *TASKS)),
+            ("multimask", (None, *MULTIMASK)),
         ):
             value = getattr(self, name)
             if value not in choices:
@@ -98,8 +106,28 @@ class PredictSettings:
                 )
 
     def generate_values(self) -> dict[str, Any]:
-        """The segment-everything settings that were given."""
-        names = [f.name for f in fields(GenerateSettings)]
+        """The segment-everything settings that were given.
+
+        Raises:
+            ConfigError: one of them is of prompts only.
+        """
+        if self.multimask == "best":
+            raise ConfigError(
+                "--multimask best is for prompts, and nothing is asked for",
+                why="segment-everything tests all masks of a point and keeps the good ones",
+                fix="--multimask all or --single-mask, or --point, --box or --prompts",
+            )
+        given = self._given(GenerateSettings)
+        if self.multimask is not None:
+            given["multimask"] = self.multimask == "all"
+        return given
+
+    def answer_values(self) -> dict[str, Any]:
+        """The settings of prompted objects that were given."""
+        return self._given(AnswerSettings)
+
+    def _given(self, schema: type) -> dict[str, Any]:
+        names = [f.name for f in fields(schema)]
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
 
     def class_values(self) -> dict[str, Any]:
