@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +19,8 @@ from segcli.cli.class_options import (
     WindowOverlap,
 )
 from segcli.cli.options import ConfigFile, Debug, Json, NoColor, Preset, Quiet, Verbose
-from segcli.cli.output import EXIT_PARTIAL, Output, reporting
+from segcli.cli.output import Output, reporting
+from segcli.cli.predict_run import print_plan, run_prediction
 from segcli.cli.prompt_options import (
     Boxes,
     Cascade,
@@ -38,7 +37,7 @@ from segcli.cli.prompt_options import (
 )
 
 if TYPE_CHECKING:
-    from segcli.predict.api import Prediction, Request
+    from segcli.predict.api import Request
 
 __all__ = ["predict_command"]
 
@@ -72,7 +71,7 @@ def predict_command(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Paths from a file, one a line; - is stdin.",
+            help="Paths from a file, one a line, or NDJSON with prompts; - is stdin.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -364,10 +363,10 @@ def predict_command(
 
     prediction = prepare(request)
     if dry_run:
-        _print_plan(prediction, output, as_json=json)
+        print_plan(prediction, output, as_json=json)
         return
     try:
-        _run(prediction, output, emit=json or out == "-")
+        run_prediction(prediction, output, emit=json or out == "-")
     except KeyboardInterrupt:
         if request.folder:
             output.note("what is finished is kept; the same command continues from there")
@@ -428,83 +427,4 @@ def _request(
         prompts=book_for(given, listed, found.images),
         argv=sys.argv,
         sources=resolved.sources,
-    )
-
-
-def _run(prediction: Prediction, output: Output, *, emit: bool) -> None:
-    from segcli.cli.progress import progress  # noqa: PLC0415 (rich loads here)
-    from segcli.formats.ndjson import to_line  # noqa: PLC0415
-
-    # Models are read from local directories only; this keeps every library off the network.
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    # Threads that spin while they wait make torch many times slower on a machine that is busy.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if not output.verbose:
-        warnings.simplefilter("ignore")
-    output.hear_warnings()
-    _introduce(prediction, output)
-    loaded = prediction.load()
-    skipped = len(prediction.items) - len(prediction.todo)
-    if skipped:
-        output.note(f"{skipped} of {len(prediction.items)} pictures are done already")
-    with progress(prediction, output) as tell:
-        for record in prediction.records(loaded):
-            tell(record)
-            if emit:
-                output.line(to_line(record))
-    counts = prediction.counts
-    folder = prediction.request.folder
-    if emit:
-        output.line(
-            to_line(
-                {
-                    "schema": "segcli.summary/1",
-                    "status": "summary",
-                    **counts,
-                    "out": str(folder) if folder else None,
-                }
-            )
-        )
-    output.note(
-        f"{counts['ok']} pictures segmented, {counts['skipped']} done before, "
-        f"{counts['errors']} failed; {counts['segments']} masks"
-        + (f" in {folder}" if folder else "")
-    )
-    if counts["errors"]:
-        raise typer.Exit(EXIT_PARTIAL)
-
-
-def _introduce(prediction: Prediction, output: Output) -> None:
-    """One line that says what a bundled model is and names stronger ones."""
-    card = prediction.model.card
-    if prediction.todo and "summary" in card:
-        stronger = ", ".join(card.get("stronger", ()))
-        output.note(
-            f"model {prediction.model.name}: {card['summary'].rstrip('.')}"
-            + (f"; stronger: {stronger} (segcli models pull NAME)" if stronger else "")
-        )
-
-
-def _print_plan(prediction: Prediction, output: Output, *, as_json: bool) -> None:
-    settings = prediction.manifest.settings
-    plan = {
-        "schema": "segcli.plan/1",
-        "images": len(prediction.items),
-        "todo": len(prediction.todo),
-        "model": prediction.manifest.model,
-        "settings": settings,
-        "out": str(prediction.request.folder) if prediction.request.folder else None,
-        "items": [
-            {"path": item.image.key, "source": item.image.source, "stem": item.stem}
-            for item in prediction.todo
-        ],
-    }
-    if as_json:
-        output.json(plan)
-        return
-    for item in prediction.todo:
-        output.line(f"{item.image.key} -> {item.stem}")
-    output.note(
-        f"plan: {len(prediction.todo)} of {len(prediction.items)} pictures to do with model "
-        f"{prediction.model.name}, formats {', '.join(settings['format'])}; nothing was run"
     )

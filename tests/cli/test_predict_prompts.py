@@ -92,7 +92,7 @@ def test_list_of_pictures_with_prompts(sam_dir, picture_folder, tmp_path):
     assert [len(found[path]) for path in ("a/1.png", "b/1.png")] == [1, 2]
     with (tmp_path / "p.csv").open("w", newline="") as file:
         table = csv.writer(file)
-        table.writerow("path x y label x0 y0 x1 y1 object category".split())
+        table.writerow(["path", "x", "y", "label", "x0", "y0", "x1", "y1", "object", "category"])
         table.writerow(["a/1.png", 20, 15, 1, "", "", "", "", "o", "cell"])
         table.writerow(["a/1.png", 30, 20, 0, "", "", "", "", "o", "cell"])
         for box, number in zip(LINES[1]["boxes"], LINES[1]["ids"], strict=True):
@@ -160,7 +160,7 @@ def test_nuclei_prompted_from_ground_truth(shared_data, tmp_path):
             (file,) = (data / kind).glob(f"{name}.*")
             (tmp_path / kind / file.name).symlink_to(file)
     points, boxes = [], []
-    for key in (k for k in truth.keys() if k.rpartition(".")[0] in names):
+    for key in (k for k in list(truth.keys()) if k.rpartition(".")[0] in names):
         objects = targets(truth.read(key))
         picture = next(p.name for p in (tmp_path / "images").iterdir() if p.stem == key[:-4])
         asked = [
