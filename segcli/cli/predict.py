@@ -35,6 +35,14 @@ from segcli.cli.prompt_options import (
     book_for,
     read_listed,
 )
+from segcli.cli.word_options import (
+    BoxThreshold,
+    DetectorName,
+    TextFile,
+    Texts,
+    TextThreshold,
+    texts_of,
+)
 
 if TYPE_CHECKING:
     from segcli.predict.api import Request
@@ -327,6 +335,11 @@ def predict_command(
     single_mask: SingleMask = False,
     cascade: Cascade = None,
     clip_to_box: ClipToBox = None,
+    text: Texts = None,
+    text_file: TextFile = None,
+    detector: DetectorName = None,
+    box_threshold: BoxThreshold = None,
+    text_threshold: TextThreshold = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json: Json = False,
@@ -404,6 +417,7 @@ def _request(
     flags = {f.name: given[f.name] for f in fields(PredictSettings)}
     for name in ("format", "classes"):
         flags[name] = tuple(given[name]) if given[name] else None
+    flags["text"] = texts_of(given)
     if given["single_mask"]:
         if given["multimask"] not in (None, "single"):
             raise UsageError("--single-mask and --multimask contradict each other")

@@ -17,12 +17,13 @@ from segcli.models.answer_settings import answer_settings
 from segcli.models.classes.facts import ClassFacts, class_facts
 from segcli.models.classes.families import CLASS_FAMILIES
 from segcli.models.settings import FAMILIES, Family, generate_settings
+from segcli.models.words.settings import WORD_FAMILIES, WordFamily
 
 __all__ = ["CATALOG", "CatalogEntry", "ModelRef", "find", "pull", "weights_hash"]
 
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT = "tiny"
-_DOWNLOAD_PATTERNS = ["*.json", "*.safetensors", "*.txt", "LICENSE*", "README.md"]
+_DOWNLOAD_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "LICENSE*", "README.md"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,16 @@ class ModelRef:
     classes: ClassFacts | None = None
 
     @property
+    def takes_prompts(self) -> bool:
+        """It makes masks from points, boxes and masks."""
+        return self.model_type in FAMILIES
+
+    @property
+    def words(self) -> WordFamily | None:
+        """How it takes words, or None."""
+        return WORD_FAMILIES.get(self.model_type)
+
+    @property
     def generate_defaults(self) -> dict[str, Any]:
         """Segment-everything defaults: the family's, then the model's own."""
         return {**self.family.defaults, **self.card.get("generate", {})}
@@ -239,12 +250,14 @@ def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
     card = _read_json(card_path) if card_path.is_file() else {}
     classes = class_facts(name, _with_processor(directory, config), card)
     family = FAMILIES.get(model_type)
+    if family is None and model_type in WORD_FAMILIES:
+        family = Family(model_type, squashes=True, defaults={})
     if family is None and classes is not None:
         family = Family(classes.family.name, squashes=True, defaults={})
     if family is None:
         raise ModelError(
             f"model '{name}' has type '{model_type}', which makes no masks",
-            why=f"supported types: {', '.join([*FAMILIES, *CLASS_FAMILIES])}",
+            why=f"supported types: {', '.join([*FAMILIES, *WORD_FAMILIES, *CLASS_FAMILIES])}",
             fix="segcli models list",
         )
     if not any(directory.glob("*.safetensors")):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["annotated", "answering", "prompt_settings", "refuse_prompt_options"]
 
+_OF_WORDS = ("detector", "box_threshold", "text_threshold")
 _SHARED = frozenset({"multimask", "mask_threshold", "points_per_batch"})
 
 
@@ -34,20 +35,21 @@ def prompt_settings(model: ModelRef, settings: PredictSettings) -> AnswerSetting
         ConfigError: a setting is wrong.
         UsageError: the model takes no prompts, or an option would be ignored.
     """
-    if model.classes is not None:
+    if not model.takes_prompts:
         raise UsageError(
             f"model '{model.name}' cannot be prompted with points, boxes or masks",
-            why=f"{model.family.name} models find classes, not the object under a point",
+            why=f"{model.family.name} models find what has a name, not the object under a point",
             fix="--model tiny, or another of the SAM families: segcli models list",
         )
     refuse_class_options(model, settings)
     given = replace(settings, multimask=None).generate_values()
     foreign = [name for name in given if name not in _SHARED]
+    foreign += [name for name in _OF_WORDS if getattr(settings, name) is not None]
     if settings.backend != "segcli":
         foreign.append("backend")
     if foreign:
         raise UsageError(
-            f"--{foreign[0].replace('_', '-')} is of segment-everything, and prompts were given",
+            f"--{foreign[0].replace('_', '-')} is not for prompts, which were given",
             why="every object asked for is answered, whatever its score",
             fix="leave it out",
         )
@@ -60,6 +62,11 @@ def refuse_prompt_options(settings: PredictSettings) -> None:
     Raises:
         UsageError: one was given.
     """
+    for name in _OF_WORDS:
+        if getattr(settings, name) is not None:
+            raise UsageError(
+                f"--{name.replace('_', '-')} is for words, and none were given", fix="--text WORDS"
+            )
     for name in ("cascade", "clip_to_box"):
         if getattr(settings, name) is not None:
             raise UsageError(

@@ -36,15 +36,19 @@ from segcli.predict.outputs import Draw, NoOutputs, Outputs, remove_results
 from segcli.predict.plan import Item, plan_items
 from segcli.predict.prompts.book import Book
 from segcli.predict.settings import PredictSettings
+from segcli.predict.words import WordRun, word_run
 
 if TYPE_CHECKING:
     from segcli.models.classes.loaded import ClassLoaded
     from segcli.models.prompted import Prompted
     from segcli.models.segmenter import Loaded
+    from segcli.models.words.loaded import WordLoaded
 
-    AnyLoaded = Loaded | ClassLoaded | Prompted
+    AnyLoaded = Loaded | ClassLoaded | Prompted | WordLoaded
 
 __all__ = ["Prediction", "Request", "prepare"]
+
+Effective = GenerateSettings | ClassSettings | AnswerSettings | WordRun
 
 _FORMATS_WITH_IDS = frozenset({"coco", "coco-dataset", "sa1b"})
 
@@ -85,7 +89,7 @@ class Prediction:
         todo: those that no earlier run finished.
         model: the model found.
         generate: its effective settings: of segment-everything, of a class-aware model, or of
-            prompts.
+            prompts or words.
         manifest: what will be written beside the results.
         sink: where results go.
         earlier: the manifest of earlier results in the folder, or an empty one.
@@ -96,7 +100,7 @@ class Prediction:
     items: list[Item]
     todo: list[Item]
     model: ModelRef
-    generate: GenerateSettings | ClassSettings | AnswerSettings
+    generate: Effective
     manifest: Manifest
     sink: Outputs | NoOutputs
     earlier: Mapping[str, Any] = field(default_factory=dict)
@@ -170,6 +174,13 @@ class Prediction:
             from segcli.models.prompted import load_prompted  # noqa: PLC0415 (as above)
 
             return load_prompted(self.model, self.generate, compile=settings.compile, **where)
+        if isinstance(self.generate, WordRun):
+            from segcli.models.words.loaded import load_words  # noqa: PLC0415 (as above)
+
+            run = self.generate
+            return load_words(
+                self.model, run.detector, run.words, run.answers, compile=settings.compile, **where
+            )
         from segcli.models.segmenter import load  # noqa: PLC0415 (torch loads only when needed)
 
         return load(
@@ -248,7 +259,7 @@ def prepare(request: Request) -> Prediction:
         _require_ids(request.images, settings, request.image_ids)
     decisive = {
         **asdict(settings),
-        **asdict(generate),
+        **_decisive(generate),
         "gt_image_ids": _fingerprint(request.image_ids),
         "prompts": request.prompts.fingerprint if request.prompts else None,
     }
@@ -277,9 +288,18 @@ def prepare(request: Request) -> Prediction:
     return Prediction(request, items, todo, model, generate, manifest, sink, earlier)
 
 
-def _effective(
-    model: ModelRef, request: Request
-) -> GenerateSettings | ClassSettings | AnswerSettings:
+def _decisive(effective: Effective) -> dict[str, Any]:
+    """The settings that decide what is found."""
+    if not isinstance(effective, WordRun):
+        return asdict(effective)
+    found = {**asdict(effective.answers), **asdict(effective.words)}
+    if effective.detector is not None:
+        found["sam_mask_threshold"] = effective.answers.mask_threshold
+        found["detector_weights"] = weights_hash(effective.detector)
+    return found
+
+
+def _effective(model: ModelRef, request: Request) -> Effective:
     """The settings of what the model is to do.
 
     Raises:
@@ -287,8 +307,20 @@ def _effective(
         UsageError: the model cannot do it, or an option would be ignored.
     """
     settings = request.settings
+    if settings.text:
+        if request.prompts is not None:
+            raise UsageError(
+                "--text and prompts were given",
+                why="words find their objects themselves",
+                fix="leave one of them out",
+            )
+        return word_run(model, settings)
     if request.prompts is not None:
         return prompt_settings(model, settings)
+    if model.classes is None and not model.takes_prompts:
+        raise UsageError(
+            f"model '{model.name}' looks for words, and none were given", fix="--text WORDS"
+        )
     return settings_for(model, settings) or _generate_settings(model, settings)
 
 

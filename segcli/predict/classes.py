@@ -6,7 +6,6 @@ from dataclasses import fields
 from typing import Any
 
 from segcli.errors import ConfigError, UsageError
-from segcli.models.answer_settings import AnswerSettings
 from segcli.models.catalog import ModelRef
 from segcli.models.classes.facts import ClassFacts, kept_categories
 from segcli.models.classes.families import UNET
@@ -58,9 +57,7 @@ def settings_for(model: ModelRef, settings: PredictSettings) -> ClassSettings | 
     return class_settings(family, card, given, {"task": task, "keep": keep})
 
 
-def chosen_formats(
-    settings: PredictSettings, effective: GenerateSettings | ClassSettings | AnswerSettings
-) -> tuple[str, ...]:
+def chosen_formats(settings: PredictSettings, effective: object) -> tuple[str, ...]:
     """The formats asked for, or the one that holds most of what the results are.
 
     Raises:
@@ -103,7 +100,8 @@ def _refuse_ignored(
     """
     known = {f.name for f in fields(ClassSettings)}
     foreign = [name for name in settings.generate_values() if name not in known]
-    foreign += [name for name in ("cascade", "clip_to_box") if getattr(settings, name) is not None]
+    asking = ("cascade", "clip_to_box", "detector", "box_threshold", "text_threshold")
+    foreign += [name for name in asking if getattr(settings, name) is not None]
     if settings.backend != "segcli":
         foreign.append("backend")
     if foreign:

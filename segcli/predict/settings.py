@@ -10,6 +10,7 @@ from segcli.formats.base import Overlap
 from segcli.models.answer_settings import MULTIMASK, AnswerSettings, Multimask
 from segcli.models.classes.settings import TASKS, ClassSettings, Task
 from segcli.models.settings import GenerateSettings, NmsMetric
+from segcli.models.words.settings import WordSettings
 
 __all__ = ["PredictSettings"]
 
@@ -41,6 +42,10 @@ class PredictSettings:
             `AnswerSettings`; segment-everything has "all" (three a point) and "single".
         cascade: see `AnswerSettings`, as `clip_to_box`.
         clip_to_box: see `cascade`.
+        text: what is asked for in words; empty: nothing.
+        detector: the model that finds boxes of words for a SAM; None: the model takes words itself.
+        box_threshold: see `WordSettings`, as `text_threshold`.
+        text_threshold: see `box_threshold`.
 
     The others are the fields of `GenerateSettings`; None leaves the model's own default.
     `mask_threshold` is a logit of models that make masks from points, and a probability of
@@ -82,6 +87,10 @@ class PredictSettings:
     palette: str | None = None
     cascade: int | None = None
     clip_to_box: bool | None = None
+    text: tuple[str, ...] = ()
+    detector: str | None = None
+    box_threshold: float | None = None
+    text_threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words.
@@ -126,8 +135,12 @@ class PredictSettings:
         """The settings of prompted objects that were given."""
         return self._given(AnswerSettings)
 
+    def word_values(self) -> dict[str, Any]:
+        """The settings of words that were given, but for the words."""
+        return self._given(WordSettings)
+
     def _given(self, schema: type) -> dict[str, Any]:
-        names = [f.name for f in fields(schema)]
+        names = [f.name for f in fields(schema) if hasattr(self, f.name)]
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
 
     def class_values(self) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def test_prompt_outside_of_a_picture(sam_dir, picture_folder, tmp_path):
         (["imgs", "--multimask", "best"], "nothing is asked for"),
         (["imgs", "--clip-to-box"], "nothing is asked for"),
         (["imgs", "--multimask", "all", "--single-mask"], "contradict"),
-        (["imgs/a/1.png", "--point", "1,1", "--points-per-side", "4"], "segment-everything"),
+        (["imgs/a/1.png", "--point", "1,1", "--points-per-side", "4"], "not for prompts"),
         (["imgs/a/1.png", "--point", "1,1", "--backend", "transformers"], "--backend"),
         (["imgs/a/1.png", "--point", "1,1", "--multimask", "bets"], "did you mean 'best'"),
         (["imgs/a/1.png", "--point", "1,1", "--cascade", "1", "--multimask", "all"], "exclude"),
