@@ -192,11 +192,18 @@ def _segment_record(segment: Segment) -> dict[str, Any]:
             record[name] = value
     if segment.iscrowd:
         record["iscrowd"] = True
+    if segment.prompt_points or segment.prompt_box_xyxy:
+        record["prompt"] = {
+            "points": [list(point) for point in segment.prompt_points],
+            "box": list(segment.prompt_box_xyxy) if segment.prompt_box_xyxy else None,
+        }
     return record
 
 
 def _segment(record: dict[str, Any], height: int, width: int) -> Segment:
     point, crop = record.get("point"), record.get("crop_box")
+    prompt = record.get("prompt") or {}
+    box = prompt.get("box")
     return segment_from_rle(
         from_coco(record["segmentation"], height, width),
         score=_number(record, "score"),
@@ -208,6 +215,8 @@ def _segment(record: dict[str, Any], height: int, width: int) -> Segment:
         crop_box_xywh=tuple(crop) if crop else None,
         id=record.get("id"),
         iscrowd=bool(record.get("iscrowd", False)),
+        prompt_points=tuple((x, y, int(label)) for x, y, label in prompt.get("points", ())),
+        prompt_box_xyxy=(box[0], box[1], box[2], box[3]) if box else None,
     )
 
 
