@@ -15,6 +15,7 @@ from segcli.metrics.contingency import contingency
 __all__ = ["RATIOS", "Matrix", "confusion", "no_matrix", "per_class", "semantic_scores", "spread"]
 
 RATIOS = ("iou", "dice", "precision", "recall")
+_MEANS = tuple(f"m{name}" for name in RATIOS)
 _MOST_CLASSES = 4096
 
 Matrix = npt.NDArray[np.int64]
@@ -94,15 +95,16 @@ def semantic_scores(
         calls mAcc. NaN where nothing is defined.
     """
     ratios = ratios or per_class(matrix)
-    within = slice(None) if averaged is None else averaged
-    means = {f"m{name}": _mean(ratios[name][within]) for name in RATIOS}
-    truth, total = matrix.sum(axis=1), int(matrix.sum())
+    table = np.array([ratios[name] for name in RATIOS])
+    means = _means(table if averaged is None else table[:, averaged])
+    truth = matrix.sum(axis=1)
+    total = int(truth.sum())
     there = truth > 0
     weighed = math.fsum((truth[there] * ratios["iou"][there]).tolist())
     return {
-        **means,
+        **dict(zip(_MEANS, means, strict=True)),
         "fwiou": ratio(weighed, total),
-        "pixel_accuracy": ratio(int(np.trace(matrix)), total),
+        "pixel_accuracy": ratio(int(matrix.diagonal().sum()), total),
     }
 
 
@@ -124,9 +126,13 @@ def _divide(numerators: Sequence[Any], denominators: Sequence[Any]) -> npt.NDArr
     return result
 
 
-def _mean(values: npt.NDArray[np.float64]) -> float:
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if defined.size else math.nan
+def _means(rows: npt.NDArray[np.float64]) -> list[float]:
+    """The mean of each row over what is defined in it."""
+    defined = ~np.isnan(rows)
+    whole = bool(defined.all())
+    # Row by row: along an axis numpy adds in another order, and rounds otherwise.
+    kept = [row if whole else row[own] for row, own in zip(rows, defined, strict=True)]
+    return [float(values.copy().mean()) if values.size else math.nan for values in kept]
 
 
 def spread(matrix: Matrix, old: tuple[int, ...], new: tuple[int, ...]) -> Matrix:
