@@ -20,6 +20,7 @@ CARD: dict[str, Any] = {
     "task": "panoptic",
     "things": list(THINGS),
     "first_class_id": 1,
+    "threshold": 0.3,
 }
 
 
