@@ -34,6 +34,7 @@ __all__ = [
     "SCHEMA",
     "StreamSource",
     "from_record",
+    "holds_records",
     "parse_line",
     "to_line",
     "to_record",
@@ -367,6 +368,11 @@ def _records_file(path: Path) -> Path | None:
     with candidate.open("rb") as file:
         head = file.read(len(_HEAD))
     return candidate if head == _HEAD or candidate.suffix in (".ndjson", ".jsonl") else None
+
+
+def holds_records(path: str) -> bool:
+    """Whether a file or folder holds our records, as `segcli predict` writes them."""
+    return _records_file(Path(path)) is not None
 
 
 def _recognise(path: Path) -> str | None:
