@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from segcli.errors import InputError
 from segcli.images import IMAGE_SUFFIXES, page_count
 
-__all__ = ["Found", "InputImage", "find_images"]
+__all__ = ["Found", "InputImage", "find_images", "read_list", "split_list"]
 
 STDIN_NAME = "stdin"
 
@@ -62,6 +62,7 @@ def find_images(
     files_from: str | None = None,
     null_separated: bool = False,
     exclude: Path | None = None,
+    listed: Sequence[str] | None = None,
 ) -> Found:
     """Find pictures in files, folders (with all their sub-folders), globs, lists and ``-``.
 
@@ -74,19 +75,22 @@ def find_images(
         files_from: a file with one path a line, or ``-`` for standard input.
         null_separated: the list is separated by NUL, as ``find -print0`` writes it.
         exclude: a folder to leave out, such as the output folder inside the input folder.
+        listed: the paths of the list, where it was read already.
 
     Raises:
         InputError: an input does not exist or matches nothing, or nothing was asked for.
     """
-    if not inputs and files_from is None:
+    if not inputs and files_from is None and listed is None:
         raise InputError("no pictures were given", fix="segcli predict PICTURES -o OUT")
     if "-" in inputs and files_from == "-":
         raise InputError("standard input cannot be a picture and a list at once")
     search = _Search(exclude.resolve() if exclude else None)
     for text in inputs:
         search.add(text)
-    if files_from is not None:
-        search.add_list(_read_list(files_from, null_separated=null_separated))
+    if listed is None and files_from is not None:
+        listed = split_list(read_list(files_from), null_separated=null_separated)
+    if listed is not None:
+        search.add_list(list(listed))
     return search.found()
 
 
@@ -194,10 +198,19 @@ def _common_folder(folders: list[str]) -> str:
     return os.path.commonpath(absolute)
 
 
-def _read_list(files_from: str, *, null_separated: bool) -> list[str]:
+def read_list(files_from: str) -> bytes:
+    """The bytes of a list, from a file or from standard input (``-``).
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        data = sys.stdin.buffer.read() if files_from == "-" else Path(files_from).read_bytes()
+        return sys.stdin.buffer.read() if files_from == "-" else Path(files_from).read_bytes()
     except OSError as error:
         raise InputError(f"cannot read the list '{files_from}'", why=str(error)) from error
+
+
+def split_list(data: bytes, *, null_separated: bool) -> list[str]:
+    """The paths of a list: one a line, or separated by NUL."""
     parts = data.split(b"\0") if null_separated else data.splitlines()
     return [os.fsdecode(part) for part in parts if part]

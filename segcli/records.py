@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:  # numpy would triple the time that `segcli --version` takes
     import numpy as np
     import numpy.typing as npt
 
-__all__ = ["RLE", "ImageRef", "LabelKind", "LabelMap", "Segment", "Segmentation"]
+__all__ = ["RLE", "ImageRef", "LabelKind", "LabelMap", "Prompt", "Segment", "Segmentation"]
 
 LabelKind = Literal["binary", "semantic", "instance", "panoptic"]
 
@@ -42,10 +43,12 @@ class Segment:
         category_name: its name, when known.
         predicted_iou: the model's own estimate of the mask's IoU, 0..1.
         stability_score: IoU of the masks at a raised and a lowered threshold, 0..1.
-        point_xy: the prompt point in pixels of the upright image.
+        point_xy: the prompt point in pixels of the upright image; of several the first inside.
         crop_box_xywh: the crop of the image the mask was made from.
         id: identity in the source (label value, annotation id), or None.
         iscrowd: True for a region that stands for many objects.
+        prompt_points: x, y and label (1 inside, 0 outside) of every point that a user gave.
+        prompt_box_xyxy: the half-open box that a user or a detector gave.
     """
 
     mask: RLE
@@ -60,6 +63,30 @@ class Segment:
     crop_box_xywh: tuple[float, float, float, float] | None = None
     id: int | None = None
     iscrowd: bool = False
+    prompt_points: tuple[tuple[float, float, int], ...] = ()
+    prompt_box_xyxy: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What one object of an image is asked for with; a part of it or all.
+
+    Attributes:
+        points: x, y in pixels of the upright image, and the label: 1 inside the object, 0 outside.
+            A pixel is named by its column and row.
+        box_xyxy: a box around the object, in half-open pixels of the upright image.
+        mask: a rough mask of the object, of the size of the image.
+        category: category id of the object, or None.
+        category_name: its name, when known.
+        id: identity in the source of the prompts, or None.
+    """
+
+    points: tuple[tuple[float, float, int], ...] = ()
+    box_xyxy: tuple[float, float, float, float] | None = None
+    mask: RLE | None = None
+    category: int | None = None
+    category_name: str | None = None
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +142,8 @@ class Segmentation:
 
     Attributes:
         image: which image.
-        segments: its segments, best first where scores exist; empty when `labels` is given alone.
+        segments: its segments, in the order of the prompts where a user gave them, else best first
+            where scores exist; empty when `labels` is given alone.
         labels: a dense label map, or None.
         model: the model that made it, or "" for ground truth.
         ignore: pixels that must not count (void), as an RLE, or None.
@@ -124,7 +152,7 @@ class Segmentation:
     """
 
     image: ImageRef
-    segments: tuple[Segment, ...] = ()
+    segments: Sequence[Segment] = ()
     labels: LabelMap | None = None
     model: str = ""
     ignore: RLE | None = None

@@ -15,6 +15,7 @@ import os
 import platform
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,28 +78,26 @@ def _machine(threads: int) -> str:
 
 
 def _compare(name: str, part: Part, files: Files, options: argparse.Namespace) -> Iterator[str]:
-    from clock import in_turns  # noqa: PLC0415
-    from ours import as_command, in_memory, in_process  # noqa: PLC0415
-    from peers import PEERS, Unavailable  # noqa: PLC0415
+    from clock import Tool, Unavailable, in_turns  # noqa: PLC0415
+    from ours import prepare, prepare_command  # noqa: PLC0415
+    from peers import PEERS, prepare_peer  # noqa: PLC0415
 
-    if part.loaded:
-        runs = {_OURS: in_memory(part, files)}
-    else:
-        runs = {_OURS: in_process(part, files, options.threads)}
-        runs[_COMMAND] = as_command(part, files, options.threads)
+    tools = {_OURS: Tool(partial(prepare, name, files, options.threads))}
+    if not part.loaded:
+        tools[_COMMAND] = Tool(partial(prepare_command, name, files, options.threads))
     remarks = []
     for peer in PEERS[name]:
         if options.peers and not any(word.lower() in peer.name.lower() for word in options.peers):
             continue
         try:
-            runs[peer.name] = peer.prepare(files)
+            tools[peer.name] = Tool(partial(prepare_peer, name, peer.name, files))
         except ImportError:
             remarks.append(f"{peer.name} is not installed: pip install {peer.package}")
         except Unavailable as error:
             remarks.append(f"{peer.name} is left out: {error}")
         else:
             remarks += [f"{peer.name}: {peer.remark}"] if peer.remark else []
-    yield from _table(in_turns(runs, options.repeats, options.patience))
+    yield from _table(in_turns(tools, options.repeats, options.patience))
     for remark in remarks:
         yield f"\n{remark}."
 

@@ -13,10 +13,11 @@ from typing import Any
 from clock import Run, Scores
 from work import COCO_SIZE, Files, binary_masks, class_maps, coco_objects, coco_panoptic
 
+from segcli.cli.process import settle
 from segcli.evaluate import EvalSettings, Side, evaluate, open_sides
 from segcli.metrics import MetricOptions, Pair, metrics_for
 
-__all__ = ["PARTS", "Part", "as_command", "in_memory", "in_process", "peak_memory"]
+__all__ = ["PARTS", "Part", "peak_memory", "prepare", "prepare_command"]
 
 _LAUNCHER = """
 import resource, subprocess, sys
@@ -95,20 +96,27 @@ PARTS: dict[str, Part] = {
 }
 
 
-def in_process(part: Part, files: Files, threads: int) -> Run:
+def prepare(name: str, files: Files, threads: int) -> Run:
+    """A part as `segcli eval` runs it, once Python and the command have started."""
+    settle()
+    part = PARTS[name]
+    return _in_memory(part, files) if part.loaded else _in_process(part, files, threads)
+
+
+def _in_process(part: Part, files: Files, threads: int) -> Run:
     """The part as the library runs it: both sides opened, told apart, paired and scored."""
     settings = EvalSettings(part.protocol, families=(part.family,), workers=threads)
 
     def run() -> Scores:
         _forget()
-        sides = open_sides(Side(str(files.pred)), Side(str(files.gt)))
+        sides = open_sides(Side(str(files.pred)), Side(str(files.gt)), settings)
         found = evaluate(*sides, settings)
         return _scores(found.metrics, found.tables, part.prefix)
 
     return run
 
 
-def in_memory(part: Part, files: Files) -> Run:
+def _in_memory(part: Part, files: Files) -> Run:
     """The part from objects in memory to scores, without reading, pairing and reporting."""
     pred, gt = open_sides(Side(str(files.pred)), Side(str(files.gt)))
     listed, found = gt.keys(), set(pred.keys())
@@ -133,8 +141,9 @@ def _forget() -> None:
                     value.cache_clear()
 
 
-def as_command(part: Part, files: Files, threads: int) -> Run:
-    """The part as the command runs it, from starting Python to the printed JSON."""
+def prepare_command(name: str, files: Files, threads: int) -> Run:
+    """A part as the command runs it, from starting Python to the printed JSON."""
+    part = PARTS[name]
     command = _command(part, files, threads)
 
     def run() -> Scores:

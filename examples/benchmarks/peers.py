@@ -16,21 +16,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from clock import Run, Scores
+from clock import Run, Scores, Unavailable
 from numpy.typing import NDArray
 from PIL import Image
 from work import CLASSES, THINGS, Files
 
-__all__ = ["PEERS", "Peer", "Unavailable"]
+__all__ = ["PEERS", "Peer", "prepare_peer"]
 
 _COCO_NAMES = (
     *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
     *("ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"),
 )
-
-
-class Unavailable(Exception):  # noqa: N818 (a word that fits its use)
-    """A peer that is installed and cannot run here; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +44,17 @@ class Peer:
     package: str
     prepare: Callable[[Files], Run]
     remark: str = ""
+
+
+def prepare_peer(part: str, name: str, files: Files) -> Run:
+    """A peer of a part, by its name.
+
+    Raises:
+        ImportError: it is not installed.
+        Unavailable: it cannot run here.
+    """
+    (peer,) = (peer for peer in PEERS[part] if peer.name == name)
+    return peer.prepare(files)
 
 
 def _hotcoco_folders(files: Files) -> Run:

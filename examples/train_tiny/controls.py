@@ -44,6 +44,15 @@ def disc_ious(mask: Mask, point: tuple[int, int]) -> NDArray[np.float64]:
     return both / (np.count_nonzero(mask) + inside - both)
 
 
+def ellipse(shape: tuple[int, int], box: tuple[int, int, int, int]) -> Mask:
+    """The ellipse that touches all sides of a half-open box (x0, y0, x1, y1)."""
+    x0, y0, x1, y1 = box
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    across = (2 * x + 1 - x0 - x1) / (x1 - x0)
+    down = (2 * y + 1 - y0 - y1) / (y1 - y0)
+    return across**2 + down**2 <= 1
+
+
 def otsu_objects(image: NDArray[np.uint8]) -> list[Mask]:
     """Otsu's threshold, opening with a disc of radius 1, connected components of 10 pixels or more.
 

@@ -22,7 +22,6 @@ SETTINGS: dict[str, Any] = {
     "stronger": ["sam-vit-base", "sam-vit-huge"],
     "generate": {
         "points_per_side": 32,
-        "points_per_batch": 16,
         "multimask": False,
         "pred_iou_thresh": 0.4,
         "stability_score_thresh": 0.3,

@@ -30,13 +30,18 @@ class Truth:
 
 @dataclass
 class Answers:
-    """IoU of one kind of prompt, an entry per object; `predicted` belongs to `chosen`."""
+    """IoU of one kind of prompt, an entry per object; `predicted` belongs to `chosen`.
+
+    `confined` is the single mask inside the box it was asked for by, as `segcli predict --box`
+    gives it with the bundled model; empty for points.
+    """
 
     chosen: list[float] = field(default_factory=list)
     best: list[float] = field(default_factory=list)
     single: list[float] = field(default_factory=list)
     predicted: list[float] = field(default_factory=list)
     predicted_single: list[float] = field(default_factory=list)
+    confined: list[float] = field(default_factory=list)
 
     def means(self) -> dict[str, float]:
         """Mean IoU of the mask of highest predicted IoU, the best of three and the single mask.
@@ -44,13 +49,16 @@ class Answers:
         `error` and `error_single` are mean |predicted - true| IoU.
         """
         if not self.chosen:
-            return dict.fromkeys(("chosen", "best", "single", "error", "error_single"), np.nan)
+            return dict.fromkeys(
+                ("chosen", "best", "single", "confined", "error", "error_single"), np.nan
+            )
         error = np.abs(np.subtract(self.predicted, self.chosen)).mean()
         error_single = np.abs(np.subtract(self.predicted_single, self.single)).mean()
         return {
             "chosen": float(np.mean(self.chosen)),
             "best": float(np.mean(self.best)),
             "single": float(np.mean(self.single)),
+            "confined": float(np.mean(self.confined)) if self.confined else np.nan,
             "error": float(error),
             "error_single": float(error_single),
         }
@@ -134,7 +142,13 @@ def score_prompts(
     asked = {"boxes": given} if kind == "box" else {"points": given}
     logits, scores = answer(trainee, encoded, shape, **asked)
     for truth, four, predicted in zip(objects, logits, scores, strict=True):
-        values = [iou(m, truth.mask) for m in enlarge(four, shape)]
+        masks = enlarge(four, shape)
+        values = [iou(m, truth.mask) for m in masks]
+        if kind == "box":
+            x0, y0, x1, y1 = truth.box
+            inside = np.zeros_like(masks[0])
+            inside[y0:y1, x0:x1] = masks[0, y0:y1, x0:x1]
+            into.confined.append(iou(inside, truth.mask))
         pick = 1 + int(predicted[1:].argmax())
         into.chosen.append(values[pick])
         into.best.append(max(values[1:]))

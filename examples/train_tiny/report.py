@@ -70,6 +70,7 @@ class Tally:
     discs: dict[str, list[NDArray[np.float64]]] = field(
         default_factory=lambda: {"centre": [], "anywhere": []}
     )
+    ellipses: list[float] = field(default_factory=list)
     everything: dict[str, Everything] = field(
         default_factory=lambda: {k: Everything() for k in ("model", "otsu", "felzenszwalb")}
     )
@@ -83,6 +84,7 @@ class Tally:
         for kind in self.regions:
             self.regions[kind] += more.regions[kind]
             self.discs[kind] += more.discs[kind]
+        self.ellipses += more.ellipses
         for kind, counts in self.everything.items():
             for name in vars(counts):
                 setattr(counts, name, getattr(counts, name) + getattr(more.everything[kind], name))
@@ -110,6 +112,8 @@ class Scorer:
         score_prompts(self.trainee, encode(self.trainee, stranger), objects, "centre", tally.other)
         regions = controls.superpixels(scene.image)
         for truth in objects:
+            drawn = controls.ellipse(truth.mask.shape, truth.box)
+            tally.ellipses.append(iou(drawn, truth.mask))
             for kind in tally.regions:
                 point = getattr(truth, kind)
                 found = [controls.region_under(r, point) for r in regions.values()]
@@ -156,6 +160,8 @@ def summary(tally: Tally) -> dict[str, Any]:
             "disc_radius": controls.RADII[int(discs.mean(0).argmax())],
             "disc_best_of_3": max(float(discs[:, t].max(1).mean()) for t in triples),
         }
+    if tally.ellipses:
+        result["controls_box"] = {"ellipse": float(np.mean(tally.ellipses))}
     if tally.everything["model"].objects:
         result["everything"] = {k: v.ratios() for k, v in tally.everything.items()}
         result["everything_masks"] = tally.everything["model"].predicted
@@ -189,6 +195,8 @@ def markdown(scores: dict[str, dict[str, Any]], sets: Sequence[Set]) -> str:
                 "felzenszwalb_best_of_3")  # fmt: skip
             row(f"{words}: disc of the best radius", f"controls_{kind}", "disc")
             row(f"{words}: disc, best of three radii", f"controls_{kind}", "disc_best_of_3")
+    row("box: single mask, confined to the box", "model", "box", "confined")
+    row("box: ellipse in the box", "controls_box", "ellipse")
     row("central point on another picture's embedding", "another_picture", "chosen")
     for kind, words in (("centre", "central point"), ("anywhere", "random point"), ("box", "box")):
         row(f"mean error of predicted IoU, {words}", "model", kind, "error")

@@ -40,6 +40,8 @@ from scenes import Scene, make_scene
 from torch import Tensor, nn
 from transformers import EdgeTamModel
 
+from segcli.models.device import has_fast_bfloat16
+
 SCENE_SEED = 1_000_000
 SCENE_SIDE = 320
 WINDOW = 256
@@ -160,7 +162,7 @@ class Run:
         samples = [
             draw_sample(rng, sources, window, plan.image_size, plan.prompts) for _ in range(count)
         ]
-        loss, log = self._loss(samples, deep, reduced=not last)
+        loss, log = self._loss(samples, deep, reduced=not last and has_fast_bfloat16())
         loss.backward()
         self._reduce()
         nn.utils.clip_grad_norm_(self.parameters, 1.0)

@@ -35,7 +35,7 @@ def show_command(
 
         segcli config show
 
-        segcli config show predict --preset quick
+        segcli config show predict --preset fast
     """
     del debug
     from segcli.config import Layers, resolve  # noqa: PLC0415 (`--version` must stay quick)

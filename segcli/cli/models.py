@@ -156,6 +156,8 @@ def _abilities(model: ModelRef) -> dict[str, Any]:
     from segcli.models.settings import generate_settings  # noqa: PLC0415
 
     facts = model.classes
+    if facts is None and model.words is not None and not model.takes_prompts:
+        return {"settings": dict(model.words.defaults)}
     if facts is None:
         return {"generate": asdict(generate_settings(model.generate_defaults))}
     from segcli.predict.classes import settings_for  # noqa: PLC0415
@@ -177,22 +179,32 @@ def _abilities(model: ModelRef) -> dict[str, Any]:
 def _families() -> list[dict[str, Any]]:
     from segcli.models.classes.families import CLASS_FAMILIES  # noqa: PLC0415 (stay quick)
     from segcli.models.settings import FAMILIES  # noqa: PLC0415
+    from segcli.models.words.settings import WORD_FAMILIES  # noqa: PLC0415
 
     prompted = [
-        {"type": name, "tasks": ["everything", "points"], "summary": "masks without classes",
+        {"type": name, "tasks": ["everything", "prompts"], "summary": "masks without classes",
          "example": None}
         for name in FAMILIES
         if not name.endswith("_video")
     ]  # fmt: skip
-    return prompted + [
-        {
-            "type": family.name,
-            "tasks": sorted(family.tasks, key=lambda task: task != "panoptic"),
-            "summary": family.summary,
-            "example": family.example or None,
-        }
-        for family in CLASS_FAMILIES.values()
+    worded = [
+        {"type": name, "tasks": ["words"], "summary": family.summary, "example": family.example}
+        for name, family in WORD_FAMILIES.items()
+        if not name.endswith("_video")
     ]
+    return (
+        prompted
+        + worded
+        + [
+            {
+                "type": family.name,
+                "tasks": sorted(family.tasks, key=lambda task: task != "panoptic"),
+                "summary": family.summary,
+                "example": family.example or None,
+            }
+            for family in CLASS_FAMILIES.values()
+        ]
+    )
 
 
 def _described(name: str) -> dict[str, Any]:

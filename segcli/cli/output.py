@@ -96,9 +96,27 @@ class Output:
         if not self.quiet:
             _say(f"warning: {text}")
 
+    def hear_warnings(self) -> None:
+        """Say what the library logs as a warning."""
+        logger = logging.getLogger("segcli")
+        if not logger.handlers:
+            logger.addHandler(_Warnings(self))
+
     def error(self, error: SegcliError) -> None:
         """An error on stderr: what, why, and a fix that works."""
         _say(_described(error))
+
+
+class _Warnings(logging.Handler):
+    """Hands warnings of the library to the one output."""
+
+    def __init__(self, output: Output) -> None:
+        super().__init__(logging.WARNING)
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it as the command's own warning."""
+        self._output.warn(record.getMessage())
 
 
 def reporting(command: Callable[P, None]) -> Callable[P, None]:

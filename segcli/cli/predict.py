@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,10 +20,33 @@ from segcli.cli.class_options import (
     WindowOverlap,
 )
 from segcli.cli.options import ConfigFile, Debug, Json, NoColor, Preset, Quiet, Verbose
-from segcli.cli.output import EXIT_PARTIAL, Output, reporting
+from segcli.cli.output import Output, reporting
+from segcli.cli.predict_run import print_plan, run_prediction
+from segcli.cli.prompt_options import (
+    Boxes,
+    Cascade,
+    ClipToBox,
+    EachPoint,
+    MaskFile,
+    Multimask,
+    Normalized,
+    Points,
+    PromptFile,
+    SingleMask,
+    book_for,
+    read_listed,
+)
+from segcli.cli.word_options import (
+    BoxThreshold,
+    DetectorName,
+    TextFile,
+    Texts,
+    TextThreshold,
+    texts_of,
+)
 
 if TYPE_CHECKING:
-    from segcli.predict.api import Prediction, Request
+    from segcli.predict.api import Request
 
 __all__ = ["predict_command"]
 
@@ -59,7 +80,7 @@ def predict_command(
         str | None,
         typer.Option(
             metavar="FILE",
-            help="Paths from a file, one a line; - is stdin.",
+            help="Paths from a file, one a line, or NDJSON with prompts; - is stdin.",
             rich_help_panel=_INPUT,
         ),
     ] = None,
@@ -111,6 +132,15 @@ def predict_command(
         typer.Option(
             metavar="NAME",
             help="auto, float32, bfloat16 or float16. [default: auto]",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    compile: Annotated[  # noqa: A002 (the option's name)
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile for a CUDA GPU; the first picture waits for it, up to minutes. "
+            "[default: no-compile]",
             rich_help_panel=_MODEL,
         ),
     ] = None,
@@ -171,15 +201,16 @@ def predict_command(
         int | None,
         typer.Option(
             metavar="N",
-            help="Points decoded at once; memory, not results. [default: the model's]",
+            help="Points decoded at once; memory, not results. [default: as the machine allows]",
             rich_help_panel=_GRID,
         ),
     ] = None,
-    multimask: Annotated[
+    coarse_to_fine: Annotated[
         bool | None,
         typer.Option(
-            "--multimask/--single-mask",
-            help="Three masks a point, or one. [default: the model's]",
+            "--coarse-to-fine/--every-point",
+            help="Ask a quarter of the grid first, then only points on no mask found: quicker, "
+            "and some masks are missed. [default: every-point]",
             rich_help_panel=_GRID,
         ),
     ] = None,
@@ -296,6 +327,21 @@ def predict_command(
     palette: Palette = None,
     window: Window = None,
     window_overlap: WindowOverlap = None,
+    point: Points = None,
+    box: Boxes = None,
+    mask: MaskFile = None,
+    prompts: PromptFile = None,
+    each_point: EachPoint = False,
+    normalized: Normalized = False,
+    multimask: Multimask = None,
+    single_mask: SingleMask = False,
+    cascade: Cascade = None,
+    clip_to_box: ClipToBox = None,
+    text: Texts = None,
+    text_file: TextFile = None,
+    detector: DetectorName = None,
+    box_threshold: BoxThreshold = None,
+    text_threshold: TextThreshold = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json: Json = False,
@@ -304,7 +350,7 @@ def predict_command(
     preset: Preset = None,
     debug: Debug = False,
 ) -> None:
-    """Segment pictures: everything in them, or things and stuff with their classes.
+    """Segment pictures: everything in them, single objects, or things and stuff with classes.
 
     Examples:
 
@@ -315,6 +361,10 @@ def predict_command(
         find imgs -name '*.jpg' -print0 | segcli predict --files-from - -0 -o out --json
 
         segcli predict imgs -o - | segcli eval - ground_truth
+
+        segcli predict cells.png -o out --point 120,80 --point 140,95,0
+
+        segcli predict imgs -o out --prompts boxes.csv
 
         segcli predict imgs -o out --model tiny-panoptic --task semantic --overlay
 
@@ -328,10 +378,10 @@ def predict_command(
 
     prediction = prepare(request)
     if dry_run:
-        _print_plan(prediction, output, as_json=json)
+        print_plan(prediction, output, as_json=json)
         return
     try:
-        _run(prediction, output, emit=json or out == "-")
+        run_prediction(prediction, output, emit=json or out == "-")
     except KeyboardInterrupt:
         if request.folder:
             output.note("what is finished is kept; the same command continues from there")
@@ -369,11 +419,18 @@ def _request(
     flags = {f.name: given[f.name] for f in fields(PredictSettings)}
     for name in ("format", "classes"):
         flags[name] = tuple(given[name]) if given[name] else None
+    flags["text"] = texts_of(given)
+    if given["single_mask"]:
+        if given["multimask"] not in (None, "single"):
+            raise UsageError("--single-mask and --multimask contradict each other")
+        flags["multimask"] = "single"
     resolved = resolve("predict", PredictSettings, Layers(flags, config, preset))
     folder = None if out == "-" else Path(out)
-    found = find_images(
-        inputs, files_from=given["files_from"], null_separated=given["null"], exclude=folder
-    )
+    listed = read_listed(given)
+    paths = None if listed is None else listed.paths
+    if "-" in inputs and "-" in (given["files_from"], given["prompts"]):
+        raise UsageError("standard input cannot be a picture and a list at once")
+    found = find_images(inputs, listed=paths, exclude=folder)
     if found.passed_over:
         output.note(f"passed over {found.passed_over} files that are not pictures")
     return Request(
@@ -383,84 +440,7 @@ def _request(
         overwrite=given["overwrite"],
         image_ids=image_ids(Path(given["gt"])) if given["gt"] else None,
         draw=ClassOverlay(resolved.settings.palette),
+        prompts=book_for(given, listed, found.images),
         argv=sys.argv,
         sources=resolved.sources,
-    )
-
-
-def _run(prediction: Prediction, output: Output, *, emit: bool) -> None:
-    from segcli.cli.progress import progress  # noqa: PLC0415 (rich loads here)
-    from segcli.formats.ndjson import to_line  # noqa: PLC0415
-
-    # Models are read from local directories only; this keeps every library off the network.
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    # Threads that spin while they wait make torch many times slower on a machine that is busy.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if not output.verbose:
-        warnings.simplefilter("ignore")
-    _introduce(prediction, output)
-    loaded = prediction.load()
-    skipped = len(prediction.items) - len(prediction.todo)
-    if skipped:
-        output.note(f"{skipped} of {len(prediction.items)} pictures are done already")
-    with progress(prediction, output) as tell:
-        for record in prediction.records(loaded):
-            tell(record)
-            if emit:
-                output.line(to_line(record))
-    counts = prediction.counts
-    folder = prediction.request.folder
-    if emit:
-        output.line(
-            to_line(
-                {
-                    "schema": "segcli.summary/1",
-                    "status": "summary",
-                    **counts,
-                    "out": str(folder) if folder else None,
-                }
-            )
-        )
-    output.note(
-        f"{counts['ok']} pictures segmented, {counts['skipped']} done before, "
-        f"{counts['errors']} failed; {counts['segments']} masks"
-        + (f" in {folder}" if folder else "")
-    )
-    if counts["errors"]:
-        raise typer.Exit(EXIT_PARTIAL)
-
-
-def _introduce(prediction: Prediction, output: Output) -> None:
-    """One line that says what a bundled model is and names stronger ones."""
-    card = prediction.model.card
-    if prediction.todo and "summary" in card:
-        stronger = ", ".join(card.get("stronger", ()))
-        output.note(
-            f"model {prediction.model.name}: {card['summary'].rstrip('.')}"
-            + (f"; stronger: {stronger} (segcli models pull NAME)" if stronger else "")
-        )
-
-
-def _print_plan(prediction: Prediction, output: Output, *, as_json: bool) -> None:
-    settings = prediction.manifest.settings
-    plan = {
-        "schema": "segcli.plan/1",
-        "images": len(prediction.items),
-        "todo": len(prediction.todo),
-        "model": prediction.manifest.model,
-        "settings": settings,
-        "out": str(prediction.request.folder) if prediction.request.folder else None,
-        "items": [
-            {"path": item.image.key, "source": item.image.source, "stem": item.stem}
-            for item in prediction.todo
-        ],
-    }
-    if as_json:
-        output.json(plan)
-        return
-    for item in prediction.todo:
-        output.line(f"{item.image.key} -> {item.stem}")
-    output.note(
-        f"plan: {len(prediction.todo)} of {len(prediction.items)} pictures to do with model "
-        f"{prediction.model.name}, formats {', '.join(settings['format'])}; nothing was run"
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from segcli.cli.process import settle
 from segcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def open_scoring(
     )
     from segcli.evaluate.settings import kind_from  # noqa: PLC0415
 
+    settle()
     settings = settings_from(config)
     preds = Side(pred, _told(config.pred_format), kind_from(config, "pred"))
     truths = Side(gt, _told(config.gt_format), kind_from(config, "gt"))
@@ -91,14 +93,18 @@ def open_scoring(
 
 def _open(pred: Side, gt: Side, settings: EvalSettings, prompts: Mapping[str, Any]) -> Sides:
     from segcli.evaluate import open_sides  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.formats.ndjson import holds_records  # noqa: PLC0415
 
-    if settings.protocol == "points":
+    answered = settings.protocol == "points" and holds_records(pred.path)
+    if settings.protocol == "points" and not answered:
         return _prompted(pred, gt, settings, prompts)
     if prompts:
         flag, value = next(iter(prompts.items()))
         raise UsageError(
-            f"--{flag} {value} needs --protocol points",
-            why="only there a model makes the predictions",
+            f"--{flag} {value} needs --protocol points and pictures",
+            why=f"{pred.path} holds answers already"
+            if answered
+            else "only there a model makes the predictions",
             fix="segcli eval PICTURES GT --protocol points --model NAME",
         )
     return open_sides(pred, gt, settings)

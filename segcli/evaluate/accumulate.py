@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
-from segcli.evaluate.pair_looks import same_file
+import numpy as np
+
 from segcli.metrics import Metric, Pair, Sums
 from segcli.metrics.base import MEAN_OF_IMAGES, POOLED, ExactSum, Row
+from segcli.metrics.exact import exact_sums
 
 __all__ = ["Accumulator", "Measured", "measure"]
+
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,21 @@ class Measured:
     same_file: bool = False
 
 
-def measure(metrics: Sequence[Metric], pair: Pair, *, resized: bool = False) -> Measured:
+def measure(
+    metrics: Sequence[Metric], pair: Pair, *, resized: bool = False, one_file: bool = False
+) -> Measured:
     """Measure one pair by each metric.
+
+    Args:
+        metrics: what is measured.
+        pair: both sides of one image.
+        resized: whether the prediction was resized.
+        one_file: whether both sides were read from one file.
 
     Raises:
         PairError: a metric cannot score the pair.
     """
     sums = tuple(metric.measure(pair) for metric in metrics)
-    one_file = same_file(pair.pred, pair.gt)
     return Measured(sums, pair.pixels, pair.ignored_pixels, resized, one_file)
 
 
@@ -61,9 +73,10 @@ class Accumulator:
         self.ignored = 0
         self._metrics = tuple(metrics)
         self._sums = [metric.zero() for metric in metrics]
-        self._means = {
+        self._sums_of_images = {
             name: ExactSum() for m in self._metrics if m.averaged for name in m.undefined
         }
+        self._latest: list[list[float]] = []
 
     def add(self, measured: Measured) -> dict[str, float]:
         """Add one image; return its own scores by name, NaN where undefined."""
@@ -72,14 +85,32 @@ class Accumulator:
             total.add(sums)
             if metric.averaged:
                 own.update(sums.compute())
-        for name, value in own.items():
-            self._means[name].push(value)
+        self._latest.append([own[name] for name in self._sums_of_images])
+        if len(self._latest) >= _AT_ONCE:
+            self._sum_latest()
         self.images += 1
         self.resized += measured.resized
         self.same_files += measured.same_file
         self.pixels += measured.pixels
         self.ignored += measured.ignored
         return own
+
+    @property
+    def _means(self) -> dict[str, ExactSum]:
+        self._sum_latest()
+        return self._sums_of_images
+
+    def _sum_latest(self) -> None:
+        """Add the scores of the latest images: many at once are many times quicker."""
+        if not self._latest:
+            return
+        scores, self._latest = np.array(self._latest, np.float64), []
+        defined = ~np.isnan(scores)
+        once = np.ones((1, len(scores)), np.int64)
+        (totals,) = exact_sums(once, np.where(defined, scores, 0.0))
+        counts, images = defined.sum(axis=0).tolist(), len(scores)
+        for mean, total, count in zip(self._sums_of_images.values(), totals, counts, strict=True):
+            mean.add(ExactSum(Fraction(total), count, images - count))
 
     def merge(self, other: Accumulator) -> None:
         """Add the totals of other images, measured by the same metrics."""

@@ -9,6 +9,8 @@ import numpy as np
 
 from segcli.errors import InputError, ItemError
 from segcli.evaluate.accumulate import Measured, measure
+from segcli.evaluate.by_value import ValueReader
+from segcli.evaluate.pair_looks import same_file
 from segcli.evaluate.resize import fit
 from segcli.evaluate.result import Failure
 from segcli.evaluate.settings import EvalSettings
@@ -55,21 +57,46 @@ def run(
 
     At most two images a worker are in memory; a stream is measured one image at a time.
     """
+    values = ValueReader(sources, metrics)
 
     def work(task: Task) -> Outcome:
         # The outcome outlives the masks: it must not hold them.
-        light = replace(task, pred=None)
+        light = task if task.pred is None else replace(task, pred=None)
         try:
-            return light, _measure_task(task, sources, metrics, settings)
+            found = _measure_values(task, values, metrics, settings)
+            return light, found or _measure_task(task, sources, metrics, settings)
         except ItemError as error:
             return light, failure_of(task, error)
 
-    return in_order(work, tasks, settings.workers)
+    return in_order(work, tasks, settings.workers if _decodes(tasks, sources, values) else 1)
+
+
+def _decodes(tasks: Iterable[Task], sources: tuple[Source, Source], values: ValueReader) -> bool:
+    """Whether threads that read at once do more than wait for each other."""
+    if all(source.parsed for source in sources):
+        return False
+    first = tasks[0] if isinstance(tasks, list) and tasks else None
+    return first is None or not values.is_ahead(first.pred_key, first.gt_key)
 
 
 def failure_of(task: Task, error: ItemError) -> Failure:
     """An item's error as a record."""
     return Failure(task.name, task.pred_key, task.gt_key, error.message, error.why, error.fix)
+
+
+def _measure_values(
+    task: Task, values: ValueReader, metrics: tuple[Metric, ...], settings: EvalSettings
+) -> Measured | None:
+    """As `_measure_task`, without the pixels; None where they are needed."""
+    if task.pred is not None or task.pred_key is None:
+        return None
+    sides = values.read(task.pred_key, task.gt_key)
+    if sides is None:
+        return None
+    gt = view(sides.gt, settings)
+    pred = view(sides.pred, settings, truth=False)
+    pair = Pair(task.name, task.index, pred, gt, weights=sides.weights)
+    return _measured(pair, metrics, one_file=sides.one_file)
 
 
 def _measure_task(
@@ -87,9 +114,15 @@ def _measure_task(
     pred = view(pred, settings, truth=False)
     fitted, resized = fit(pred, gt, settings.resize_pred)
     pair = Pair(task.name, task.index, fitted, gt, tuple(others))
-    if isinstance(gt.ignore, DenseRLE):
-        pair.counted = ~gt.ignore.mask
-    return measure(metrics, pair, resized=resized)
+    return _measured(pair, metrics, resized=resized, one_file=same_file(fitted, gt))
+
+
+def _measured(
+    pair: Pair, metrics: tuple[Metric, ...], *, one_file: bool, resized: bool = False
+) -> Measured:
+    if isinstance(pair.gt.ignore, DenseRLE):
+        pair.counted = ~pair.gt.ignore.mask
+    return measure(metrics, pair, resized=resized, one_file=one_file)
 
 
 def _nothing(image: ImageRef, source: Source, settings: EvalSettings) -> Segmentation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +18,7 @@ from segcli.metrics import Protocol
 
 __all__ = ["hash_pairs", "params_block"]
 
-_LIBRARIES = ("hotcoco", "numpy", "pillow", "scipy")
+_LIBRARIES = {"hotcoco": "hotcoco", "numpy": "numpy", "pillow": "PIL", "scipy": "scipy"}
 _AVERAGING = (
     "pooled: pixels or objects summed over the data set, then one ratio; mean_of_images: one ratio "
     "an image, then their mean, undefined ones left out"
@@ -78,8 +79,17 @@ def params_block(
         "undefined": "null, with a reason under `undefined`; never 0 or -1, never in a mean",
         "undefined_images": totals.undefined_images(),
         "conventions": totals.conventions(),
-        "versions": {"segcli": __version__, **{name: version(name) for name in _LIBRARIES}},
+        "versions": {"segcli": __version__, **_versions()},
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of the libraries that compute, as they say themselves where they are loaded."""
+    # Reading it from their packages takes longer than scoring twenty images.
+    loaded = {
+        name: getattr(sys.modules.get(m), "__version__", "") for name, m in _LIBRARIES.items()
+    }
+    return {name: said or version(name) for name, said in loaded.items()}
 
 
 def _bootstrap(settings: EvalSettings) -> dict[str, Any] | None:

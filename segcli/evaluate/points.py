@@ -90,10 +90,10 @@ class PromptedSource(Source):
             f"masks that the model {model.name} makes of {len(images)} pictures, prompted with one "
             "point for each object of the ground truth"
         )
-        if model.classes is not None:
+        if not model.takes_prompts:
             raise UsageError(
                 f"model '{model.name}' cannot be prompted with points",
-                why=f"{model.family.name} models find classes, not the object under a point",
+                why=f"{model.family.name} models find what has a name, not what a point is on",
                 fix="--model tiny, or predict with it and evaluate the results",
             )
         self.single = single

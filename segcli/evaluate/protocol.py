@@ -85,7 +85,8 @@ def _check_possible(pred: Source, gt: Source, wanted: Protocol) -> None:
 def _lacks(source: Source, wanted: Protocol, *, truth: bool) -> str:
     """What a side would have to hold, or "" when it does."""
     if wanted == "points" and not truth:
-        return "" if source.format == PROMPTED else "a folder of pictures and --model"
+        made = source.format in (PROMPTED, "ndjson")
+        return "" if made else "a folder of pictures and --model, or segcli's records of prompts"
     if wanted in ("instance", "proposals", "points") and source.kind not in _OBJECTS:
         return "objects: each as its own mask or label value"
     if wanted == "semantic" and not _has_classes(source):

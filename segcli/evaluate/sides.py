@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from segcli.errors import InputError, ItemError, UsageError
 from segcli.evaluate.annotators import Annotators
@@ -14,13 +15,17 @@ from segcli.formats import ReadOptions, Source, open_source
 from segcli.formats.classes import ClassList, with_classes
 from segcli.formats.coco_dataset import CocoDataset
 from segcli.formats.coco_panoptic import CocoPanoptic
+from segcli.formats.files import listed_once
 from segcli.formats.ndjson import StreamSource
+from segcli.formats.rasters import count_folders
+from segcli.metrics import Protocol, metrics_for
 from segcli.records import LabelKind
 
 __all__ = ["Side", "open_annotators", "open_sides", "read_options"]
 
 SizeOf = Callable[[str], "tuple[int, int] | None"]
 _WITHOUT_SIZES = frozenset({"yolo", "amg", "masks"})
+_MAPS = frozenset({"labels", "binary", "semantic"})
 _NUMBERED = frozenset({"coco", "yolo"})
 _CLASSES_AND_OBJECTS = frozenset({"coco", "coco-dataset", "yolo"})
 
@@ -63,9 +68,15 @@ def open_sides(pred: Side, gt: Side, settings: EvalSettings | None = None) -> tu
             why="predictions look their ground truth up by name",
             fix="segcli predict IMAGES -o - | segcli eval - GT",
         )
-    settings = settings or EvalSettings()
+    with listed_once():
+        return _opened(pred, gt, settings or EvalSettings())
+
+
+def _opened(pred: Side, gt: Side, settings: EvalSettings) -> tuple[Source, Source]:
     truth_options = read_options(settings, gt, settings.classes)
     pred_options = read_options(settings, pred, settings.scored_classes)
+    if _values_suffice((pred, gt), settings):
+        count_folders(Path(gt.path), Path(pred.path), settings.workers)
     truth = _open(gt, truth_options)
     if truth.kind != "panoptic":
         # Void is the ground truth's alone: a prediction cannot take pixels out of the score. In
@@ -89,6 +100,21 @@ def open_sides(pred: Side, gt: Side, settings: EvalSettings | None = None) -> tu
         size_of = _sizes_in(truth, preds, rule)
         sized_preds = _open(pred, replace(pred_options, size_of=size_of))
     return sized_preds, sized_truth
+
+
+def _values_suffice(sides: tuple[Side, Side], settings: EvalSettings) -> bool:
+    """Whether all that may be measured of label maps rests on how often their values meet."""
+    if any(s.format not in (None, *_MAPS) or s.kind in ("instance", "panoptic") for s in sides):
+        return False
+    protocols: tuple[Protocol, ...] = (
+        ("binary", "semantic") if settings.protocol is None else (settings.protocol,)
+    )
+    metrics = [
+        metric
+        for protocol in protocols
+        for metric in metrics_for(protocol, settings.metric_options, settings.families or None)
+    ]
+    return bool(metrics) and all(metric.by_value for metric in metrics)
 
 
 def _as_known(options: ReadOptions, truth: Source) -> ReadOptions:

@@ -100,6 +100,7 @@ class Source(ABC):
         things: the category ids of countable things, the others being stuff; None: not stated.
         ignored: the category ids, of those listed, that do not count.
         annotated: whether several annotators may have made masks of one image, see `read_all`.
+        parsed: whether all of it is in memory once it is opened, so that reading decodes no file.
     """
 
     format: str
@@ -113,6 +114,7 @@ class Source(ABC):
     things: frozenset[int] | None = None
     ignored: frozenset[int] = frozenset()
     annotated: bool = False
+    parsed: bool = False
 
     def facts(self) -> dict[str, Any] | None:
         """What made the masks, where they are made when read; None where they lie ready."""

@@ -18,15 +18,17 @@ from segcli.formats.base import (
     replacing,
 )
 from segcli.formats.sniff import load_json, only_json
+from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import rank_score, segments_of
-from segcli.masks.rle import Box, from_coco, measure, to_coco
-from segcli.records import RLE, ImageRef, LabelKind, Segment, Segmentation
+from segcli.masks.rle import from_coco, is_whole, to_coco
+from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = [
     "CLASS_AGNOSTIC",
     "FORMAT",
     "IMAGE",
     "ImageIds",
+    "coded_mask",
     "finite",
     "image_id",
     "images_file",
@@ -148,12 +150,11 @@ class _Results(Source):
 
     format = "coco"
     kind: LabelKind = "instance"
+    parsed = True
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
-        self._by_id: dict[int, list[dict[str, Any]]] = {}
-        for number, detection in _detections(path):
-            self._by_id.setdefault(number, []).append(detection)
+        self._by_id = _detections(path)
         self._sizes: dict[str, tuple[int, int]] = dict(options.image_sizes)
         self._proposals = False
         self._segmented: set[int] = set()
@@ -214,43 +215,46 @@ class _Results(Source):
         """One image's detections, best first."""
         detections = self._by_id.get(self._ids[key], [])
         size = self._sizes.get(key) or _size(f"{self._path}: {key}", detections)
-        masks = [self._mask(key, detection, size) for detection in detections]
-        segments = [
-            self._segment(key, detection, mask, measured)
-            for detection, mask, measured in zip(detections, masks, measure(masks), strict=True)
-        ]
-        segments.sort(key=rank_score, reverse=True)
+        counts = [self._mask(key, detection, size) for detection in detections]
+        said = [self._said(key, detection) for detection in detections]
+        ranked = sorted(range(len(said)), key=lambda i: said[i][0], reverse=True)
+        segments = CodedSegments(
+            *size,
+            counts=[counts[i] for i in ranked],
+            categories=[None if self._proposals else said[i][1] for i in ranked],
+            scores=[said[i][0] for i in ranked],
+        )
         image = ImageRef(path=key, height=size[0], width=size[1], source=str(self._path))
-        return Segmentation(image=image, segments=tuple(segments))
+        return Segmentation(image=image, segments=segments)
 
-    def _mask(self, key: str, detection: dict[str, Any], size: tuple[int, int]) -> RLE:
+    def _mask(self, key: str, detection: dict[str, Any], size: tuple[int, int]) -> str:
         try:
-            return from_coco(detection["segmentation"], *size)
+            return coded_mask(detection["segmentation"], *size)
         except MaskError as error:
             raise located(f"{self._path}: {key}", error, _ENTRY) from error
 
-    def _segment(
-        self, key: str, detection: dict[str, Any], mask: RLE, measured: tuple[int, Box]
-    ) -> Segment:
+    def _said(self, key: str, detection: dict[str, Any]) -> tuple[float, int]:
+        """Score and category."""
         try:
-            score, category = finite(detection["score"]), int(detection["category_id"])
+            return finite(detection["score"]), int(detection["category_id"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MaskError(
                 f"{self._path}: {key}: malformed", why=repr(error), fix=_ENTRY
             ) from error
-        return Segment(mask, *measured, score, None if self._proposals else category)
 
 
 def _file_name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _detections(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _detections(path: Path) -> dict[int, list[dict[str, Any]]]:
+    """The detections of each image, by its id."""
     parsed = load_json(path)
     if not isinstance(parsed, list):
         raise InputError(
             f"{path}: is no COCO results file", why="results are a JSON list", fix=_ENTRY
         )
+    by_id: dict[int, list[dict[str, Any]]] = {}
     for index, detection in enumerate(parsed):
         if not isinstance(detection, dict) or "image_id" not in detection:
             raise InputError(f"{path}: entry {index} has no image_id", fix=_ENTRY)
@@ -260,7 +264,27 @@ def _detections(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 why="boxes or keypoints alone are no masks",
                 fix=_ENTRY,
             )
-        yield image_id(detection["image_id"], f"{path}: entry {index}"), detection
+        number = detection["image_id"]
+        if type(number) is not int:
+            number = image_id(number, f"{path}: entry {index}")
+        by_id.setdefault(number, []).append(detection)
+    return by_id
+
+
+def coded_mask(segmentation: Any, height: int, width: int) -> str:  # noqa: ANN401 (parsed JSON)
+    """The compressed counts of any COCO ``segmentation``, see `from_coco`.
+
+    Raises:
+        MaskError: as `from_coco`.
+    """
+    try:
+        if segmentation["size"] == [height, width] and is_whole(segmentation, height, width):
+            counts: str = segmentation["counts"]
+            return counts
+    except (TypeError, KeyError, ValueError, AttributeError):
+        # Polygons, runs that are listed, or something that is wrong.
+        pass
+    return from_coco(segmentation, height, width).counts
 
 
 def image_id(value: Any, where: str) -> int:  # noqa: ANN401 (parsed JSON)
@@ -325,7 +349,7 @@ def finite(value: Any) -> float:  # noqa: ANN401 (parsed JSON)
         TypeError: it is none.
         ValueError: it is text that is none, NaN or infinite.
     """
-    number = float(value)
+    number = value if type(value) is float else float(value)
     if not math.isfinite(number):
         raise ValueError(f"{number} is not a finite number")
     return number

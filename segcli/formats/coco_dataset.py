@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, located, replacing
 from segcli.formats.coco import (
     CLASS_AGNOSTIC,
     ImageIds,
+    coded_mask,
     dump,
     finite,
     image_id,
@@ -18,9 +19,10 @@ from segcli.formats.coco import (
     listed_image,
 )
 from segcli.formats.sniff import load_json, only_json
+from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import segments_of
-from segcli.masks.rle import Box, from_coco, measure, to_coco
-from segcli.records import RLE, ImageRef, LabelKind, Segment, Segmentation
+from segcli.masks.rle import to_coco
+from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = ["FORMAT", "CocoDataset", "image_ids"]
 
@@ -89,6 +91,7 @@ class CocoDataset(Source):
 
     format = "coco-dataset"
     kind: LabelKind = "instance"
+    parsed = True
 
     def __init__(self, path: Path) -> None:
         parsed = _load(path)
@@ -98,8 +101,12 @@ class CocoDataset(Source):
         self.sizes = {n: (i["height"], i["width"]) for n, i in self._images.items()}
         self.categories = _categories(path, parsed)
         self._by_id: dict[int, list[dict[str, Any]]] = {}
+        names = self.names
         for annotation in parsed["annotations"]:
-            self._by_id.setdefault(self._image_of(annotation), []).append(annotation)
+            number = annotation.get("image_id") if isinstance(annotation, dict) else None
+            if type(number) is not int or number not in names:
+                number = self._image_of(annotation)
+            self._by_id.setdefault(number, []).append(annotation)
         crowd = sum(a.get("iscrowd") in (1, "1") for a in parsed["annotations"])
         self.description = (
             f"{path}: COCO dataset, {len(parsed['annotations'])} annotations ({crowd} crowd) of "
@@ -135,10 +142,18 @@ class CocoDataset(Source):
         """
         height, width = self.sizes[key]
         annotations = self._by_id.get(self._images[key]["id"], [])
-        masks = [self._mask(key, annotation, height, width) for annotation in annotations]
-        segments = tuple(
-            self._segment(key, annotation, mask, measured)
-            for annotation, mask, measured in zip(annotations, masks, measure(masks), strict=True)
+        counts = [self._mask(key, annotation, height, width) for annotation in annotations]
+        said = [self._said(key, annotation) for annotation in annotations]
+        segments = CodedSegments(
+            height,
+            width,
+            counts,
+            categories=[own.category for own in said],
+            scores=[own.score for own in said],
+            areas=[own.area for own in said],
+            crowds=[own.crowd for own in said],
+            ids=[own.number for own in said],
+            names=self.categories,
         )
         return Segmentation(
             image=ImageRef(path=key, height=height, width=width, source=str(self._path)),
@@ -149,43 +164,47 @@ class CocoDataset(Source):
     def _where(self, key: str, annotation: dict[str, Any]) -> str:
         return f"{self._path}: {key}: annotation {annotation.get('id')}"
 
-    def _mask(self, key: str, annotation: dict[str, Any], height: int, width: int) -> RLE:
+    def _mask(self, key: str, annotation: dict[str, Any], height: int, width: int) -> str:
         try:
-            return from_coco(annotation["segmentation"], height, width)
+            return coded_mask(annotation["segmentation"], height, width)
         except MaskError as error:
             raise located(self._where(key, annotation), error, _ANNOTATION) from error
         except KeyError as error:
             where = self._where(key, annotation)
             raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
 
-    def _segment(
-        self, key: str, annotation: dict[str, Any], mask: RLE, measured: tuple[int, Box]
-    ) -> Segment:
+    def _said(self, key: str, annotation: dict[str, Any]) -> _Said:
         try:
-            category = int(annotation["category_id"])
             score, number = annotation.get("score"), annotation.get("id")
-            area = measured[0] if annotation.get("area") is None else finite(annotation["area"])
-            segment = Segment(
-                mask=mask,
-                area=area,
-                box_xywh=measured[1],
+            area = annotation.get("area")
+            said = _Said(
+                category=int(annotation["category_id"]),
                 score=None if score is None else finite(score),
-                category=category,
-                category_name=self.categories.get(category),
-                id=number if isinstance(number, int) else None,
+                area=None if area is None else finite(area),
+                number=number if isinstance(number, int) else None,
                 # Text is true whatever it says: "0" must not be a crowd.
-                iscrowd=bool(int(annotation.get("iscrowd") or 0)),
+                crowd=bool(int(annotation.get("iscrowd") or 0)),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             where = self._where(key, annotation)
             raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
-        if area < 0:
+        if said.area is not None and said.area < 0:
             raise MaskError(
-                f"{self._where(key, annotation)}: has the area {area:g}",
+                f"{self._where(key, annotation)}: has the area {said.area:g}",
                 why="COCO leaves objects of a negative area out in silence",
                 fix="correct it; without an area it is counted from the mask",
             )
-        return segment
+        return said
+
+
+class _Said(NamedTuple):
+    """What an annotation says beside its mask."""
+
+    category: int
+    score: float | None
+    area: float | None
+    number: int | None
+    crowd: bool
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,10 @@ __all__ = [
     "Pixels",
     "Raster",
     "files_below",
+    "listed_once",
     "look_at",
     "looks_like_photograph",
+    "of_listing",
     "photographs_beside",
     "raster_files",
     "raster_of",
@@ -78,6 +81,9 @@ class Pixels:
 
 
 _LOOKED_AT: Kept[Pixels] = Kept(1 << 27)
+_FOUND: ContextVar[dict[Any, Any] | None] = ContextVar("found", default=None)
+
+T = TypeVar("T")
 
 
 class PhotographError(MaskError):
@@ -92,6 +98,41 @@ def files_below(root: Path) -> Iterator[str]:
     Raises:
         InputError: a folder cannot be read.
     """
+    yield from _listed(root)
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """While it lasts, what `@of_listing` functions find is remembered: folders are listed once."""
+    before = _FOUND.set({})
+    try:
+        yield
+    finally:
+        _FOUND.reset(before)
+
+
+def of_listing(find: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Remember, within `listed_once`, what a function finds in the files below a folder."""
+
+    @wraps(find)
+    def found(root: Path) -> T:
+        known = _FOUND.get()
+        if known is None:
+            return find(root)
+        if (find, root) not in known:
+            known[find, root] = find(root)
+        result: T = known[find, root]
+        return result
+
+    return found
+
+
+@of_listing
+def _listed(root: Path) -> tuple[str, ...]:
+    return tuple(_files_below(root))
+
+
+def _files_below(root: Path) -> Iterator[str]:
     for folder, names, files in os.walk(root, onerror=_unreadable, followlinks=True):
         names[:] = sorted(n for n in names if _is_entered(root, Path(folder, n)))
         below = Path(folder).relative_to(root).as_posix()
@@ -118,6 +159,7 @@ def _is_entered(root: Path, folder: Path) -> bool:
     return not any(place.resolve().is_relative_to(target) for place in around)
 
 
+@of_listing
 def raster_files(root: Path) -> list[str]:
     """Relative paths of the mask files below a folder, or the name of the one file given.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from segcli.formats.files import PICTURES, files_below
+from segcli.formats.files import PICTURES, files_below, of_listing
 from segcli.formats.sniff import panoptic_json
 
 __all__ = [
@@ -52,6 +52,7 @@ def folder_name(root: Path, below: str) -> str:
     return f"{below or root.resolve().name}/"
 
 
+@of_listing
 def amg_folders(root: Path) -> list[str]:
     """Folders below `root` ("" is itself) that hold a metadata.csv with Meta's header.
 
@@ -71,6 +72,7 @@ def _has_header(path: Path) -> bool:
         return False
 
 
+@of_listing
 def object_folders(root: Path) -> dict[str, list[str]]:
     """Mask files by image folder, for layouts with one file per object.
 
@@ -121,6 +123,7 @@ def _is_numbered(names: list[str]) -> bool:
     return canonical and numbers == list(range(len(numbers)))
 
 
+@of_listing
 def cityscapes_files(path: Path) -> dict[str, dict[str, str]]:
     """Cityscapes' label files below a folder, or the one given: kind → key → relative path.
 
@@ -149,6 +152,7 @@ def holds_class_list(path: Path) -> bool:
         return f'"schema":"{CLASSES_SCHEMA}"'.encode() in file.read(200).replace(b" ", b"")
 
 
+@of_listing
 def owns_folder(path: Path) -> bool:
     """Whether another layout owns the pictures at a path: they are no label maps of their own.
 

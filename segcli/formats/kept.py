@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeVar
 
-__all__ = ["Kept"]
+__all__ = ["Kept", "Stamp", "stamp_of"]
 
 T = TypeVar("T")
 Stamp = tuple[int, int]
@@ -22,10 +23,10 @@ class Kept(Generic[T]):
     def __init__(self, most_bytes: int) -> None:
         self._most = most_bytes
         self._bytes = 0
-        self._contents: dict[Path, tuple[Stamp | None, int, T]] = {}
+        self._contents: dict[str | Path, tuple[Stamp | None, int, T]] = {}
         self._lock = Lock()
 
-    def put(self, path: Path, content: T, size: int) -> None:
+    def put(self, path: str | Path, content: T, size: int) -> None:
         """Keep what a file holds.
 
         Args:
@@ -33,7 +34,7 @@ class Kept(Generic[T]):
             content: what was read from it; it will belong to who takes it.
             size: its bytes in memory.
         """
-        stamp = _stamp(path)
+        stamp = stamp_of(path)
         with self._lock:
             self._drop(path)
             self._contents[path] = stamp, size, content
@@ -41,13 +42,13 @@ class Kept(Generic[T]):
             while self._bytes > self._most:
                 self._drop(next(iter(self._contents)))
 
-    def take(self, path: Path) -> T | None:
+    def take(self, path: str | Path) -> T | None:
         """What a file holds, or None when it was not kept or has changed since."""
         with self._lock:
             stamp, content = self._drop(path)
-        return content if stamp is not None and stamp == _stamp(path) else None
+        return content if stamp is not None and stamp == stamp_of(path) else None
 
-    def _drop(self, path: Path) -> tuple[Stamp | None, T | None]:
+    def _drop(self, path: str | Path) -> tuple[Stamp | None, T | None]:
         if path not in self._contents:
             return None, None
         stamp, size, content = self._contents.pop(path)
@@ -55,10 +56,10 @@ class Kept(Generic[T]):
         return stamp, content
 
 
-def _stamp(path: Path) -> Stamp | None:
+def stamp_of(path: str | Path) -> Stamp | None:
     """What changes when a file is written again; None when it is gone."""
     try:
-        state = path.stat()
+        state = os.stat(path)  # noqa: PTH116 (a Path takes longer to make)
     except OSError:
         return None
     return state.st_mtime_ns, state.st_size

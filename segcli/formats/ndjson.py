@@ -34,6 +34,7 @@ __all__ = [
     "SCHEMA",
     "StreamSource",
     "from_record",
+    "holds_records",
     "parse_line",
     "to_line",
     "to_record",
@@ -117,7 +118,7 @@ def _write(results: Iterable[Segmentation], file: Path, options: WriteOptions) -
     return [file]
 
 
-def _segments(result: Segmentation) -> tuple[Segment, ...]:
+def _segments(result: Segmentation) -> Sequence[Segment]:
     """The segments of a result; of a class map one for each class, 0 too where it is one."""
     labels = result.labels
     if result.segments or labels is None or labels.kind != _SEMANTIC:
@@ -192,11 +193,18 @@ def _segment_record(segment: Segment) -> dict[str, Any]:
             record[name] = value
     if segment.iscrowd:
         record["iscrowd"] = True
+    if segment.prompt_points or segment.prompt_box_xyxy:
+        record["prompt"] = {
+            "points": [list(point) for point in segment.prompt_points],
+            "box": list(segment.prompt_box_xyxy) if segment.prompt_box_xyxy else None,
+        }
     return record
 
 
 def _segment(record: dict[str, Any], height: int, width: int) -> Segment:
     point, crop = record.get("point"), record.get("crop_box")
+    prompt = record.get("prompt") or {}
+    box = prompt.get("box")
     return segment_from_rle(
         from_coco(record["segmentation"], height, width),
         score=_number(record, "score"),
@@ -208,6 +216,8 @@ def _segment(record: dict[str, Any], height: int, width: int) -> Segment:
         crop_box_xywh=tuple(crop) if crop else None,
         id=record.get("id"),
         iscrowd=bool(record.get("iscrowd", False)),
+        prompt_points=tuple((x, y, int(label)) for x, y, label in prompt.get("points", ())),
+        prompt_box_xyxy=(box[0], box[1], box[2], box[3]) if box else None,
     )
 
 
@@ -358,6 +368,11 @@ def _records_file(path: Path) -> Path | None:
     with candidate.open("rb") as file:
         head = file.read(len(_HEAD))
     return candidate if head == _HEAD or candidate.suffix in (".ndjson", ".jsonl") else None
+
+
+def holds_records(path: str) -> bool:
+    """Whether a file or folder holds our records, as `segcli predict` writes them."""
+    return _records_file(Path(path)) is not None
 
 
 def _recognise(path: Path) -> str | None:

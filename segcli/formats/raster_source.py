@@ -71,6 +71,7 @@ class RasterSource(Source):
         self.description = description
         self._judged = judged
         self._root = root
+        self._prefix = str(root / "x").removesuffix("x")
         self._keys = keys
         self._options = options
 
@@ -89,7 +90,44 @@ class RasterSource(Source):
         image = ImageRef(path=name, height=height, width=width, source=str(path), page=page)
         if self.kind == "panoptic":
             return self._panoptic(image, raster.values)
-        values, ignore = self._values(path, raster.values)
+        return self._labelled(image, raster.values)
+
+    def plain_file(self, key: str) -> str | None:
+        """The file of a key, where each of its values means something by itself; else None.
+
+        Then what is in the file follows from its values alone, and `read_values` will do.
+        """
+        simple = self.kind in ("binary", "semantic") and self._judged.colors == "refused"
+        if not simple or self._options.class_colors or not key.lower().endswith(".png"):
+            return None
+        return self._source(key)
+
+    def read_values(
+        self, key: str, values: npt.NDArray[np.uint8], size: tuple[int, int]
+    ) -> Segmentation:
+        """As `read`, of a picture in which each value is given as often as one likes.
+
+        Args:
+            key: of a file that `plain_file` names.
+            values: (N,) values, each that the file holds at least once.
+            size: (height, width) of the picture in the file.
+
+        Returns:
+            That picture's segmentation, but for its pixels: (1, N), one for each value given.
+
+        Raises:
+            MaskError: as `read`.
+        """
+        height, width = size
+        image = ImageRef(key, height, width, source=self._source(key))
+        return self._labelled(image, values[None])
+
+    def _source(self, key: str) -> str:
+        # As `str(root / key)`, which takes longer than counting what a small file holds.
+        return f"{self._prefix}{key}"
+
+    def _labelled(self, image: ImageRef, stored: npt.NDArray[Any]) -> Segmentation:
+        values, ignore = self._values(image.source, stored)
         return Segmentation(
             image=image,
             labels=LabelMap(values, self.kind),
@@ -122,7 +160,7 @@ class RasterSource(Source):
         return Raster(color_classes(path, pixels, classes), "colour")
 
     def _values(
-        self, path: Path, values: npt.NDArray[Any]
+        self, path: str, values: npt.NDArray[Any]
     ) -> tuple[npt.NDArray[np.integer[Any]], RLE | None]:
         void = self._void(values)
         ignore = None if void is None else DenseRLE(void)
@@ -176,7 +214,7 @@ def _is_white(values: npt.NDArray[Any]) -> bool:
 
 
 def _inside(
-    path: Path,
+    path: str,
     values: npt.NDArray[Any],
     void: npt.NDArray[np.bool_] | None,
     *,
@@ -192,14 +230,14 @@ def _inside(
     one_value = np.count_nonzero(values == top) == np.count_nonzero(inside)
     if not (one_value if top else not inside.any()):
         antialiased = values.dtype == np.uint8 and top == 255
-        if strict or antialiased or path.suffix.lower() in LOSSY:
+        if strict or antialiased or Path(path).suffix.lower() in LOSSY:
             raise _not_binary(path, values)
     elif strict and top not in (0, 1, 255, 65535):
         raise _not_binary(path, values)
     return mask
 
 
-def _not_binary(path: Path, values: npt.NDArray[Any]) -> MaskError:
+def _not_binary(path: str, values: npt.NDArray[Any]) -> MaskError:
     present = np.unique(values)
     some = ", ".join(str(v) for v in present[:6].tolist())
     more = f", … {present[-1]} ({len(present)} values)" if len(present) > 6 else ""

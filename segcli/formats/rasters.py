@@ -10,8 +10,10 @@ from pathlib import Path
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import ReadOptions
+from segcli.formats.counted_ahead import count_ahead
 from segcli.formats.files import (
     PhotographError,
+    of_listing,
     photographs_beside,
     raster_files,
     spread,
@@ -22,7 +24,14 @@ from segcli.formats.raster_source import Colors, Judged, RasterSource
 from segcli.formats.survey import Survey, survey
 from segcli.images import page_count
 
-__all__ = ["RasterSource", "can_read_colors", "common_fault", "open_rasters", "sample_of"]
+__all__ = [
+    "RasterSource",
+    "can_read_colors",
+    "common_fault",
+    "count_folders",
+    "open_rasters",
+    "sample_of",
+]
 
 SAMPLE = 50
 _MOST_THREADS = 8
@@ -64,6 +73,7 @@ def _colors_said(options: ReadOptions) -> Colors:
     return "classes" if options.class_colors and options.kind in (None, "semantic") else "refused"
 
 
+@of_listing
 def _surveys(path: Path) -> list[Survey | MaskError]:
     root = path if path.is_dir() else path.parent
     files = [root / name for name in spread(raster_files(path), SAMPLE)]
@@ -72,6 +82,23 @@ def _surveys(path: Path) -> list[Survey | MaskError]:
         return [_survey_or_error(file) for file in files]
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         return list(pool.map(_survey_or_error, files))
+
+
+def count_folders(first: Path, second: Path, threads: int) -> None:
+    """Start counting the files of two folders that have the same names, the samples first.
+
+    A look at these then decodes none of them, nor do scores that rest on their values.
+    """
+    if not (first.is_dir() and second.is_dir()) or owns_folder(first) or owns_folder(second):
+        return
+    sides = raster_files(first), raster_files(second)
+    chosen = {name for names in sides for name in spread(names, SAMPLE)}
+    shared = {n for n in set(sides[0]).intersection(sides[1]) if n.lower().endswith(".png")}
+    # `False` comes first.
+    names = sorted(shared, key=lambda name: (name not in chosen, name))
+    pairs = [(str(first / name), str(second / name)) for name in names]
+    # One more than can be at work: between two files each waits for its turn in Python.
+    count_ahead(pairs, len(chosen & shared), threads + (threads > 1))
 
 
 def _survey_or_error(path: Path) -> Survey | MaskError:

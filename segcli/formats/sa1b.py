@@ -58,6 +58,9 @@ def _image_id(image: ImageRef, options: WriteOptions) -> int:
 
 def _annotation(segment: Segment, number: int) -> dict[str, Any]:
     iou = segment.score if segment.predicted_iou is None else segment.predicted_iou
+    points = [[x, y] for x, y, label in segment.prompt_points if label]
+    if segment.point_xy and not points:
+        points = [list(segment.point_xy)]
     return {
         "id": number,
         "segmentation": to_coco(segment.mask),
@@ -66,7 +69,7 @@ def _annotation(segment: Segment, number: int) -> dict[str, Any]:
         "predicted_iou": iou,
         "stability_score": segment.stability_score,
         "crop_box": list(segment.crop_box_xywh) if segment.crop_box_xywh else None,
-        "point_coords": [list(segment.point_xy)] if segment.point_xy else None,
+        "point_coords": points or None,
     }
 
 

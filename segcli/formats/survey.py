@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segcli.errors import MaskError
+from segcli.formats.counted_ahead import counted_side
 from segcli.formats.files import PhotographError, Raster, look_at
 from segcli.formats.runs import Runs, pieces, runs_of
 from segcli.images import page_count
@@ -18,6 +19,7 @@ from segcli.images import page_count
 __all__ = ["Survey", "survey"]
 
 _MOST_HELD = 1 << 16
+_NO_PIXELS = np.zeros((0, 0), np.uint8)
 
 
 class _OnePiece:
@@ -27,21 +29,31 @@ class _OnePiece:
     than the answer is counted at once.
     """
 
-    def __init__(self, runs: Runs | None) -> None:
+    def __init__(self, runs: Runs | Path | None) -> None:
+        """Stretches of the map, the file to read them from, or None where none are counted."""
         self._runs = runs
         self._share = 1.0
-        if runs is not None and len(runs.starts) > _MOST_HELD:
+        if isinstance(runs, Runs) and len(runs.starts) > _MOST_HELD:
             self.share()
 
     def share(self) -> float:
         """From 0 to 1; 1 where there is nothing to count."""
-        runs = self._runs
+        runs, self._runs = self._runs, None
+        if isinstance(runs, Path):
+            runs = _runs_in(runs)
         if runs is not None:
             counts = pieces(runs)[1:255]
             present = np.count_nonzero(counts)
             self._share = np.count_nonzero(counts == 1) / present if present else 1.0
-            self._runs = None
         return self._share
+
+
+def _runs_in(path: Path) -> Runs | None:
+    try:
+        return runs_of(look_at(path).values)
+    except MaskError:
+        # Whoever reads the file for its pixels will say so.
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +94,27 @@ def survey(path: Path) -> Survey:
 
 @lru_cache(maxsize=512)
 def _survey(path: Path, _modified: int, _size: int) -> Survey:
+    counted = counted_side(str(path))
+    if counted is not None:
+        pairs, side = counted
+        return _judged(path, Raster(_NO_PIXELS, pairs.modes[side]), *pairs.histogram(side), path)
     raster = look_at(path, 0 if page_count(path) > 1 else None)
     runs = runs_of(raster.values)
-    values, counts = runs.histogram()
-    shaded = _is_shaded(raster, values, counts)
+    return _judged(path, raster, *runs.histogram(), runs)
+
+
+def _judged(
+    path: Path,
+    raster: Raster,
+    values: npt.NDArray[Any],
+    pixels: npt.NDArray[np.intp],
+    runs: Runs | Path,
+) -> Survey:
+    """The survey of a map with those values, of which the raster itself may have no pixels."""
+    shaded = _is_shaded(raster, values, pixels)
     small = values.size > 0 and 0 <= int(values[0]) <= int(values[-1]) <= 255
-    counted = raster.mode in ("8-bit grey", "array") and small
-    one_piece = _OnePiece(runs if counted else None)
+    pieced = raster.mode in ("8-bit grey", "array") and small
+    one_piece = _OnePiece(runs if pieced else None)
     many = raster.mode == "8-bit grey" and len(values) > 64 and not shaded
     if many and one_piece.share() < 0.5:
         raise PhotographError(
@@ -108,4 +134,4 @@ def _is_shaded(raster: Raster, values: npt.NDArray[Any], counts: npt.NDArray[np.
     mid_grey = bool(((values > 20) & (values < 235)).any())
     # White is the inside of an antialiased mask; of 255 objects it is but one.
     white = int(counts[-1]) * 8 >= int(counts[~ends].sum())
-    return mid_grey and white and int(counts[ends].sum()) * 2 >= raster.values.size
+    return mid_grey and white and int(counts[ends].sum()) * 2 >= int(counts.sum())

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from segcli.masks.coded import masks_of
 from segcli.masks.rle import decode, encode_runs, merge, runs
 from segcli.records import Segment, Segmentation
 
@@ -154,7 +155,7 @@ def label_map_of(
     return label_map_from_segments(segmentation.segments, image.height, image.width, overlap)
 
 
-def segments_of(segmentation: Segmentation) -> tuple[Segment, ...]:
+def segments_of(segmentation: Segmentation) -> Sequence[Segment]:
     """The segments of a result: those it holds, else one for each value of its label map.
 
     A value of a semantic map becomes the segment's category; 0 is background in every kind.
@@ -194,7 +195,7 @@ def foreground(segmentation: Segmentation) -> BoolMask:
     if labels is not None:
         inside = labels.values != 0
     elif segmentation.segments:
-        inside = decode(merge([segment.mask for segment in segmentation.segments]))
+        inside = decode(merge(masks_of(segmentation.segments)))
     else:
         inside = np.zeros((image.height, image.width), dtype=bool)
     return inside if segmentation.ignore is None else inside & ~decode(segmentation.ignore)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -149,10 +149,10 @@ def panoptic_of(segmentation: Segmentation, overlap: Overlap = "score") -> Panop
     things = frozenset(() if classes_only else names)
     if segmentation.things is not None:
         things = segmentation.things & names.keys()
-    return PanopticMap(values, segments, names, things)
+    return PanopticMap(values, tuple(segments), names, things)
 
 
-def _parts(segmentation: Segmentation) -> tuple[Segment, ...]:
+def _parts(segmentation: Segmentation) -> Sequence[Segment]:
     """The segments of a result; of a label map, without void, and with a class 0 that is one."""
     labels = segmentation.labels
     if labels is None or segmentation.segments:

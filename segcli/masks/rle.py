@@ -26,6 +26,8 @@ __all__ = [
     "encode_runs",
     "from_coco",
     "from_polygons",
+    "is_whole",
+    "join_touching",
     "measure",
     "merge",
     "runs",
@@ -245,15 +247,29 @@ def from_coco(segmentation: Any, height: int, width: int) -> RLE:  # noqa: ANN40
     return _checked(RLE(height, width, _text(counts)))
 
 
-def _checked(rle: RLE) -> RLE:
-    """The RLE itself, if its counts cover the mask.
+def is_whole(segmentation: dict[str, Any], height: int, width: int) -> bool:
+    """Whether an RLE of COCO's compressed string covers the image, in its usual form.
 
-    The union with an empty mask is the same string exactly when the counts are whole and in their
-    usual form: much quicker than adding them up, which is left for the others.
+    The union with an empty mask is the same string exactly then: much quicker to tell than adding
+    the runs up, which is left for the others.
+
+    Args:
+        segmentation: ``{"size": [H, W], "counts": str}`` of that size.
+        height: rows of the image.
+        width: columns of the image.
+
+    Raises:
+        ValueError: the counts are damaged.
     """
-    empty = _empty(rle.height, rle.width)
+    union: bytes = _coco.merge([segmentation, _empty(height, width)])["counts"]
+    same: bool = union == segmentation["counts"].encode("latin-1", "replace")
+    return same
+
+
+def _checked(rle: RLE) -> RLE:
+    """The RLE itself, if its counts cover the mask."""
     try:
-        same = _text(_coco.merge([to_coco(rle), empty])["counts"]) == rle.counts
+        same = is_whole(to_coco(rle), rle.height, rle.width)
     except ValueError as error:
         raise _damaged(rle, str(error)) from error
     if not same:
@@ -276,15 +292,15 @@ def _from_counts(counts: list[Any], height: int, width: int) -> RLE:
     edges = np.cumsum(lengths)
     starts, stops = edges[:-1:2], edges[1::2]
     filled = stops > starts
-    return _encode_touching(starts[filled], stops[filled], height, width)
+    return encode_runs(*join_touching(starts[filled], stops[filled]), height, width)
 
 
-def _encode_touching(starts: Positions, stops: Positions, height: int, width: int) -> RLE:
-    """As `encode_runs`, for runs that may touch."""
+def join_touching(starts: Positions, stops: Positions) -> tuple[Positions, Positions]:
+    """Ascending runs (R,) with those that touch the next made one, as `encode_runs` needs them."""
     apart = starts[1:] != stops[:-1]
     first = np.concatenate((np.ones(min(len(starts), 1), dtype=bool), apart))
     last = np.concatenate((apart, np.ones(min(len(starts), 1), dtype=bool)))
-    return encode_runs(starts[first], stops[last], height, width)
+    return starts[first], stops[last]
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> RLE:

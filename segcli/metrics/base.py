@@ -67,6 +67,8 @@ class Pair:
         pred: the prediction, of the ground truth's size.
         gt: the ground truth.
         others: further ground truths of the same image, by other annotators.
+        weights: (H, W) how many pixels of the image each pixel of both sides stands for, where each
+            pair of values is there once for all of its pixels (`Metric.by_value`); None: one each.
     """
 
     key: str
@@ -74,6 +76,7 @@ class Pair:
     pred: Segmentation
     gt: Segmentation
     others: tuple[Segmentation, ...] = ()
+    weights: npt.NDArray[np.int64] | None = None
 
     @cached_property
     def counted(self) -> BoolMask | None:
@@ -98,7 +101,11 @@ class Pair:
     @cached_property
     def ignored_pixels(self) -> int:
         """Pixels of the image that do not count."""
-        return 0 if self.counted is None else self.pixels - int(np.count_nonzero(self.counted))
+        if self.counted is None:
+            return 0
+        if self.weights is not None:
+            return int(self.weights[~self.counted].sum())
+        return self.pixels - int(np.count_nonzero(self.counted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +166,13 @@ class Metric(ABC):
         averaged: True when scores make sense for one image: each is then given pooled over the data
             set and as the mean of images. False: only over the data set.
         lower_is_better: names of the scores that are errors rather than merits.
+        by_value: True when of two maps it needs to know no more than how many pixels hold each
+            pair of values; it then heeds `Pair.weights`.
     """
 
     undefined: Mapping[str, str]
     averaged: bool = True
+    by_value: bool = False
     lower_is_better: frozenset[str] = frozenset()
 
     @abstractmethod

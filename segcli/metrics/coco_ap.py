@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from segcli.errors import PairError
+from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import rank_score, segments_of
 from segcli.masks.rle import segment_from_rle
 from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums
 from segcli.metrics.coco_curves import TWELVE, Curves, twelve
-from segcli.metrics.coco_matches import EVERY_CLASS, CodedImage, Matches
+from segcli.metrics.coco_matches import EVERY_CLASS, CodedImage, Guess, Matches, Truth
 from segcli.records import Segment
 
 __all__ = ["EVERY_CLASS", "CocoAp", "CocoSums", "Objects", "objects_of"]
@@ -40,9 +41,9 @@ class Objects:
         unscored: predicted objects that state no score.
     """
 
-    gt: tuple[Segment, ...]
-    pred: tuple[Segment, ...]
-    scores: list[float]
+    gt: Sequence[Segment]
+    pred: Sequence[Segment]
+    scores: Sequence[float]
     unscored: int
 
     def totals(self, pair: Pair) -> dict[str, Any]:
@@ -59,6 +60,22 @@ class Objects:
             "capped": int(len(self.pred) > MAX_DETECTIONS),
         }
 
+    def truths(self) -> list[Truth]:
+        """The true objects as they are matched."""
+        gt = self.gt
+        if isinstance(gt, CodedSegments):
+            columns = gt.counts, gt.categories, gt.known_areas, gt.known_crowds
+            return list(zip(*columns, strict=True))
+        return [(s.mask.counts, s.category, float(s.area), s.iscrowd) for s in gt]
+
+    def guesses(self) -> list[Guess]:
+        """The predicted objects as they are matched."""
+        pred = self.pred
+        if isinstance(pred, CodedSegments):
+            return list(zip(pred.counts, pred.categories, self.scores, strict=True))
+        rows = zip(pred, self.scores, strict=True)
+        return [(s.mask.counts, s.category, score) for s, score in rows]
+
 
 def objects_of(pair: Pair) -> Objects:
     """The objects of a pair.
@@ -67,12 +84,21 @@ def objects_of(pair: Pair) -> Objects:
         PairError: a score is not a finite number.
     """
     pred = segments_of(pair.pred)
-    stated = [_score(pair, segment) for segment in pred]
-    scores = [0.0 if score is None else score for score in stated]
-    return Objects(segments_of(pair.gt), pred, scores, stated.count(None))
+    stated = _scores(pair, pred)
+    unscored = stated.count(None)
+    scores = [0.0 if score is None else score for score in stated] if unscored else stated
+    return Objects(segments_of(pair.gt), pred, cast("list[float]", scores), unscored)
 
 
-def _categories(segments: Iterable[Segment]) -> list[int]:
+def _scores(pair: Pair, pred: Sequence[Segment]) -> list[float | None]:
+    if isinstance(pred, CodedSegments) and all(map(math.isfinite, filter(None, pred.scores))):
+        return list(pred.scores)
+    return [_score(pair, segment) for segment in pred]
+
+
+def _categories(segments: Sequence[Segment]) -> list[int]:
+    if isinstance(segments, CodedSegments):
+        return [category for category in segments.categories if category is not None]
     return [segment.category for segment in segments if segment.category is not None]
 
 
@@ -254,11 +280,8 @@ class CocoAp(Metric):
             pair.index,
             image.height,
             image.width,
-            [(s.mask.counts, s.category, float(s.area), s.iscrowd) for s in found.gt],
-            [
-                (s.mask.counts, s.category, score)
-                for s, score in zip(found.pred, found.scores, strict=True)
-            ],
+            found.truths(),
+            found.guesses(),
             void,
         )
         return CocoSums(**found.totals(pair), images=[coded])

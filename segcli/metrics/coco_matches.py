@@ -22,7 +22,8 @@ __all__ = ["EVERY_CLASS", "ByCategory", "CodedImage", "Guess", "Matches", "Truth
 
 EVERY_CLASS = None
 
-_IMAGES_AT_ONCE = 16
+_IMAGES_AT_ONCE = 64
+_MOST_FRESH = 1 << 22
 _CLASSES_AT_ONCE = 32
 _MOST_WAITING = 1 << 26
 _ROW_BYTES = 160
@@ -72,8 +73,8 @@ class CodedImage:
     @property
     def text(self) -> int:
         """About how many bytes of memory the objects take."""
-        counts = [row[0] for row in self.truths] + [row[0] for row in self.guesses]
-        return sum(map(len, counts)) + _ROW_BYTES * len(counts)
+        texts = [len(row[0]) for row in self.truths] + [len(row[0]) for row in self.guesses]
+        return sum(texts) + _ROW_BYTES * len(texts)
 
     @property
     def categories(self) -> set[int | None]:
@@ -107,6 +108,38 @@ class CodedImage:
             "segmentation": {"size": self._shape, "counts": counts},
         }
 
+    def put(self, batch: _Batch, block: int) -> None:
+        """Add the objects of a block of classes, whose places in it count from 1."""
+        first, behind = block * _CLASSES_AT_ONCE, (block + 1) * _CLASSES_AT_ONCE
+        # Written out, as calls for each object would take longer than the objects themselves.
+        image, shape, shift = self.index + 1, self._shape, first - 1
+        truths = self.truths
+        if self.void is not None:
+            counts, _, area, crowd = self.void
+            truths = [*truths, *((counts, c, area, crowd) for c in self.categories)]
+        truths = [row for row in truths if row[1] is not None and first <= row[1] < behind]
+        batch[1].extend(
+            {
+                "id": number,
+                "image_id": image,
+                "category_id": (category or 0) - shift,
+                "iscrowd": int(crowd),
+                "area": area,
+                "segmentation": {"size": shape, "counts": counts},
+            }
+            for number, (counts, category, area, crowd) in enumerate(truths, len(batch[1]) + 1)
+        )
+        batch[2].extend(
+            {
+                "image_id": image,
+                "category_id": category - shift,
+                "score": score,
+                "segmentation": {"size": shape, "counts": counts},
+            }
+            for counts, category, score in self.guesses
+            if category is not None and first <= category < behind
+        )
+
     def detection(self, row: Guess, category: int) -> dict[str, Any]:
         """A predicted object as COCO has it."""
         counts, _, score = row
@@ -127,6 +160,7 @@ class Matches:
             have the same classes and so can be merged. Empty once classes do not count.
         as_one: the evaluator that takes all objects as one class, or None before it is needed.
         fresh: images not matched yet.
+        fresh_text: about the bytes of memory that those take.
         waiting: images that `blocks` has and `as_one` does not.
         held: about the bytes of memory that those waiting take.
         known: curves that were asked for since the last image.
@@ -135,6 +169,7 @@ class Matches:
     blocks: dict[int, Any] = field(default_factory=dict)
     as_one: Any = None
     fresh: list[CodedImage] = field(default_factory=list)
+    fresh_text: int = 0
     waiting: list[CodedImage] = field(default_factory=list)
     held: int = 0
     known: dict[int | None, Curves] | None = None
@@ -155,9 +190,11 @@ class Matches:
             self.as_one = _merged(self.as_one, other.as_one)
         self.waiting += other.waiting
         self.held += other.held
-        self.fresh += other.fresh
-        self.fresh += images
-        if not named or len(self.fresh) >= _IMAGES_AT_ONCE:
+        further = [*other.fresh, *images]
+        self.fresh += further
+        self.fresh_text += sum(image.text for image in further)
+        full = len(self.fresh) >= _IMAGES_AT_ONCE or self.fresh_text >= _MOST_FRESH
+        if not named or full:
             self.match(named=named)
 
     def match(self, *, named: bool) -> None:
@@ -168,24 +205,18 @@ class Matches:
         else:
             self.blocks = {}
         self.waiting += self.fresh
-        self.held += sum(image.text for image in self.fresh)
-        self.fresh = []
+        self.held += self.fresh_text
+        self.fresh, self.fresh_text = [], 0
         if not named or self.as_one is not None or self.held > _MOST_WAITING:
             self._match_as_one()
 
     def _match_classes(self, images: Sequence[CodedImage]) -> None:
         batches: dict[int, _Batch] = {}
         for image in images:
-            for number in {_place(category)[0] for category in image.categories}:
-                batches.setdefault(number, ([], [], []))[0].append(image.record)
-            for row in image.truths:
-                _put_truth(batches, image, row, row[1])
-            for guess in image.guesses:
-                number, slot = _place(guess[1])
-                batches[number][2].append(image.detection(guess, slot + 1))
-            if image.void is not None:
-                for category in image.categories:
-                    _put_truth(batches, image, image.void, category)
+            for number in {_block(category) for category in image.categories}:
+                batch = batches.setdefault(number, ([], [], []))
+                batch[0].append(image.record)
+                image.put(batch, number)
         for number, batch in batches.items():
             if number not in self.blocks:
                 self.blocks[number] = _evaluator(_CLASSES_AT_ONCE)
@@ -226,18 +257,10 @@ class Matches:
                 yield category, curves_of({"precision": precision, "recall": recall})
 
 
-def _place(category: int | None) -> tuple[int, int]:
-    """The block of a class, and its place there from 0."""
+def _block(category: int | None) -> int:
+    """The number of the block that a class is in."""
     assert category is not None, "objects without a category have no class to be matched in"
-    return divmod(category, _CLASSES_AT_ONCE)
-
-
-def _put_truth(
-    batches: dict[int, _Batch], image: CodedImage, row: Truth, category: int | None
-) -> None:
-    number, slot = _place(category)
-    truths = batches[number][1]
-    truths.append(image.annotation(row, slot + 1, len(truths) + 1))
+    return category // _CLASSES_AT_ONCE
 
 
 def _as_one(images: Iterable[CodedImage]) -> _Batch:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segcli.errors import PairError
+from segcli.masks.coded import CodedSegments, masks_of
 from segcli.masks.labels import segments_of
 from segcli.masks.rle import decode, merge, runs_of
 from segcli.metrics.base import BoolMask, Pair
@@ -107,12 +108,12 @@ def intersect(pair: Pair) -> Intersections:
 
 
 def _compare(pair: Pair) -> Intersections:
-    crowds = [s.mask for s in pair.gt.segments if s.iscrowd]
+    crowds = _crowds(pair.gt.segments)
     forgiven = _forgiven(crowds, pair.counted)
     gt_map = None if crowds and pair.gt.labels is not None else _own_map(pair.gt)
     pred_map = _own_map(pair.pred)
-    gt = () if gt_map is not None else tuple(s for s in segments_of(pair.gt) if not s.iscrowd)
-    pred = () if pred_map is not None else segments_of(pair.pred)
+    gt = [] if gt_map is not None else _objects(segments_of(pair.gt))
+    pred = [] if pred_map is not None else masks_of(segments_of(pair.pred))
     truth_spans = None if gt_map is not None else _spans_of(gt)
     spans = None if pred_map is not None else _spans_of(pred)
     gt_map = gt_map if truth_spans is None else _painted(truth_spans, len(gt), pair.gt)
@@ -129,7 +130,19 @@ def _compare(pair: Pair) -> Intersections:
     return _compare_spans((spans, guesses), (truth_spans, truths), pair.counted, forgiven)
 
 
-def _count(listed: Sequence[Segment], values: LabelValues | None) -> int:
+def _crowds(segments: Sequence[Segment]) -> list[RLE]:
+    if isinstance(segments, CodedSegments) and not any(segments.crowds):
+        return []
+    return [segment.mask for segment in segments if segment.iscrowd]
+
+
+def _objects(segments: Sequence[Segment]) -> list[RLE]:
+    if isinstance(segments, CodedSegments) and not any(segments.crowds):
+        return segments.masks
+    return [segment.mask for segment in segments if not segment.iscrowd]
+
+
+def _count(listed: Sequence[RLE], values: LabelValues | None) -> int:
     """Objects of a side: painted ones without a pixel are objects all the same."""
     return len(listed) if values is None else max(len(listed), int(values.max(initial=0)))
 
@@ -168,7 +181,7 @@ def _own_map(side: Segmentation) -> LabelValues | None:
 
 def painted(segments: Sequence[Segment], side: Segmentation) -> LabelValues | None:
     """Segments as a label map, or None when they overlap and so do not fit one."""
-    return _painted(_spans_of(segments), len(segments), side)
+    return _painted(_spans_of(masks_of(segments)), len(segments), side)
 
 
 def _painted(spans: _Spans, objects: int, side: Segmentation) -> LabelValues | None:
@@ -222,8 +235,8 @@ def _sums(index: Integers, pixels: Integers, size: int) -> Integers:
     return totals[1:]
 
 
-def _spans_of(segments: Sequence[Segment]) -> _Spans:
-    owner, starts, stops = runs_of([segment.mask for segment in segments])
+def _spans_of(masks: Sequence[RLE]) -> _Spans:
+    owner, starts, stops = runs_of(masks)
     filled = stops > starts
     return _Spans(owner[filled], starts[filled], stops[filled]).ordered()
 

@@ -8,9 +8,11 @@ agree wherever a ratio is defined.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
 from segcli.metrics.base import BoolMask, Metric, Pair, Sums, precision, ratio
 
@@ -62,27 +64,42 @@ class OverlapSums(Sums):
         return {"tp": self.tp, "fp": self.fp, "fn": self.fn, "tn": self.tn}
 
 
-def count_overlap(pred: BoolMask, gt: BoolMask, counted: BoolMask | None = None) -> OverlapSums:
+def count_overlap(
+    pred: BoolMask,
+    gt: BoolMask,
+    counted: BoolMask | None = None,
+    weights: npt.NDArray[np.int64] | None = None,
+) -> OverlapSums:
     """Count the pixels of two masks by agreement.
 
     Args:
         pred: (H, W) bool, what was predicted.
         gt: (H, W) bool, what is true.
         counted: (H, W) bool, the pixels that count; None means all.
+        weights: (H, W) how many pixels each one stands for; None: itself alone.
 
     Raises:
         ValueError: the shapes differ.
     """
     if pred.shape != gt.shape or (counted is not None and counted.shape != gt.shape):
         raise ValueError(f"masks of shapes {pred.shape} and {gt.shape} cannot be compared")
-    total = gt.size
+    pixels = _count if weights is None else partial(_weigh, weights)
+    total = gt.size if weights is None else int(weights.sum())
     if counted is not None:
         pred, gt = pred & counted, gt & counted
-        total = int(np.count_nonzero(counted))
-    tp = int(np.count_nonzero(pred & gt))
-    fp = int(np.count_nonzero(pred)) - tp
-    fn = int(np.count_nonzero(gt)) - tp
+        total = pixels(counted)
+    tp = pixels(pred & gt)
+    fp = pixels(pred) - tp
+    fn = pixels(gt) - tp
     return OverlapSums(tp, fp, fn, total - tp - fp - fn)
+
+
+def _count(inside: BoolMask) -> int:
+    return int(np.count_nonzero(inside))
+
+
+def _weigh(weights: npt.NDArray[np.int64], inside: BoolMask) -> int:
+    return int(weights[inside].sum())
 
 
 def overlap_scores(sums: OverlapSums) -> dict[str, float]:
@@ -113,6 +130,8 @@ class Overlap(Metric):
         prefix: put before each score's name, with its dot, where other scores stand beside these.
     """
 
+    by_value = True
+
     def __init__(self, prefix: str = "") -> None:
         self.prefix = prefix
         self.undefined = {prefix + name: why for name, why in _UNDEFINED.items()}
@@ -123,7 +142,7 @@ class Overlap(Metric):
 
     def measure(self, pair: Pair) -> Sums:
         """Pixels of one image."""
-        sums = count_overlap(pair.pred_foreground, pair.gt_foreground, pair.counted)
+        sums = count_overlap(pair.pred_foreground, pair.gt_foreground, pair.counted, pair.weights)
         if not self.prefix:
             return sums
         return _Prefixed(sums.tp, sums.fp, sums.fn, sums.tn, prefix=self.prefix)

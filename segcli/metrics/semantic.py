@@ -53,7 +53,7 @@ __all__ = [
 NO_CLASS = -(2**31)
 """The value of predicted pixels that are of no class: wrong wherever something counts."""
 
-_AT_ONCE = 64
+_AT_ONCE = 256
 _BACKGROUND = "background"
 _NO_CLASS = "no class occurs on either side (0/0)"
 _UNDEFINED = MappingProxyType(
@@ -147,7 +147,10 @@ class ConfusionSums(Sums):
 
     def compute(self) -> dict[str, float]:
         """Means over the classes that occur, and pixel accuracy."""
-        return semantic_scores(self.matrix, self._averaged)
+        ratios = None
+        if self.images == len(self.latest) == 1 and self.latest[0][0] == self.classes:
+            ratios = dict(zip(RATIOS, self.latest[0][1].T, strict=True))
+        return semantic_scores(self.matrix, self._averaged, ratios)
 
     @property
     def left_out(self) -> frozenset[int]:
@@ -259,6 +262,7 @@ class Semantic(Metric):
     """Class against class."""
 
     undefined = _UNDEFINED
+    by_value = True
 
     def __init__(self, options: MetricOptions) -> None:
         self._names = options.class_names
@@ -273,7 +277,7 @@ class Semantic(Metric):
         """Pixels of one image, refused when a value is outside the class list."""
         try:
             pred, gt = class_map(pair.pred, self._background), class_map(pair.gt)
-            classes, matrix = confusion(pred, gt, pair.counted)
+            classes, matrix = confusion(pred, gt, pair.counted, pair.weights)
         except ValueError as error:
             raise PairError(
                 f"{pair.key}: cannot be scored as classes: {error}",
@@ -284,12 +288,13 @@ class Semantic(Metric):
         return ConfusionSums.of_image(classes, matrix, self._names, self._ignored)
 
     def _check_sides(self, pair: Pair, classes: Sequence[int], matrix: Matrix) -> None:
+        if self._names is None:
+            return
         for side, axis, where in (("ground truth", 1, pair.gt), ("prediction", 0, pair.pred)):
             pixels = matrix.sum(axis=axis)
             present = [c for c, n in zip(classes, pixels, strict=True) if n]
             holder = f"{where.image.source or where.image.key}: the {side} holds"
-            if self._names is not None:
-                check_listed(holder, present, self._names)
+            check_listed(holder, present, self._names)
 
     def conventions(self) -> dict[str, str]:
         """Which classes are averaged."""

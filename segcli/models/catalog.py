@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from segcli.errors import ConfigError, ModelError, closest
+from segcli.models.answer_settings import answer_settings
 from segcli.models.classes.facts import ClassFacts, class_facts
 from segcli.models.classes.families import CLASS_FAMILIES
 from segcli.models.settings import FAMILIES, Family, generate_settings
+from segcli.models.words.settings import WORD_FAMILIES, WordFamily
 
 __all__ = ["CATALOG", "CatalogEntry", "ModelRef", "find", "pull", "weights_hash"]
 
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT = "tiny"
-_DOWNLOAD_PATTERNS = ["*.json", "*.safetensors", "*.txt", "LICENSE*", "README.md"]
+_DOWNLOAD_PATTERNS = ["*.json", "*.safetensors", "*.txt", "*.model", "LICENSE*", "README.md"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class CatalogEntry:
         licence: SPDX name of the licence of its weights.
         summary: one line on what it is good for.
         family: transformers' ``model_type``.
+        gated: its repository asks for consent to its licence first.
     """
 
     name: str
@@ -43,6 +46,7 @@ class CatalogEntry:
     licence: str
     summary: str
     family: str = "sam"
+    gated: bool = False
 
 
 CATALOG: Mapping[str, CatalogEntry] = {
@@ -74,6 +78,47 @@ CATALOG: Mapping[str, CatalogEntry] = {
             "Apache-2.0",
             "SAM pruned to a tenth: quick on a CPU",
         ),
+        CatalogEntry(
+            "sam-hq-vit-base",
+            "syscvcommunity/sam-hq-vit-base",
+            379,
+            "Apache-2.0",
+            "SAM-HQ with ViT-B: sharper outlines of thin parts",
+            "sam_hq",
+        ),
+        *(
+            CatalogEntry(
+                f"sam2.1-{size}",
+                f"facebook/sam2.1-hiera-{size}",
+                megabytes,
+                "Apache-2.0",
+                summary,
+                "sam2",
+            )
+            for size, megabytes, summary in (
+                ("tiny", 156, "SAM 2.1, Hiera-T: quick, better than SAM"),
+                ("small", 184, "SAM 2.1, Hiera-S"),
+                ("base-plus", 323, "SAM 2.1, Hiera-B+"),
+                ("large", 898, "SAM 2.1, Hiera-L: the best of the free ones"),
+            )
+        ),
+        CatalogEntry(
+            "edgetam",
+            "yonigozlan/EdgeTAM-hf",
+            56,
+            "Apache-2.0",
+            "SAM 2 made small for phones",
+            "edgetam",
+        ),
+        CatalogEntry(
+            "sam3",
+            "facebook/sam3",
+            3439,
+            "SAM License",
+            "SAM 3, its tracker: prompts (accept the licence on the Hub first)",
+            "sam3_video",
+            gated=True,
+        ),
     )
 }
 
@@ -101,9 +146,24 @@ class ModelRef:
     classes: ClassFacts | None = None
 
     @property
+    def takes_prompts(self) -> bool:
+        """It makes masks from points, boxes and masks."""
+        return self.model_type in FAMILIES
+
+    @property
+    def words(self) -> WordFamily | None:
+        """How it takes words, or None."""
+        return WORD_FAMILIES.get(self.model_type)
+
+    @property
     def generate_defaults(self) -> dict[str, Any]:
         """Segment-everything defaults: the family's, then the model's own."""
         return {**self.family.defaults, **self.card.get("generate", {})}
+
+    @property
+    def prompt_defaults(self) -> dict[str, Any]:
+        """The model's own defaults for prompts."""
+        return dict(self.card.get("prompt", {}))
 
 
 def find(name: str) -> ModelRef:
@@ -147,7 +207,7 @@ def pull(name: str) -> ModelRef:
         return find(name)
     from huggingface_hub import snapshot_download  # noqa: PLC0415 (only this command needs it)
 
-    hub_id = entry.hub_id if entry else name
+    hub_id, gated = (entry.hub_id, entry.gated) if entry else (name, False)
     if hub_id.count("/") != 1:
         raise ModelError(
             f"unknown model '{name}'", fix=closest(name, CATALOG) or "segcli models list"
@@ -158,7 +218,8 @@ def pull(name: str) -> ModelRef:
         raise ModelError(
             f"could not download '{hub_id}'",
             why=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-            fix="check the name, the network and HF_HUB_OFFLINE, or copy the model's folder here "
+            fix=("accept its licence on the Hub and log in (hf auth login); " if gated else "")
+            + "check the name, the network and HF_HUB_OFFLINE, or copy the model's folder here "
             "and use --model FOLDER",
         ) from error
     return find(name)
@@ -189,12 +250,14 @@ def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
     card = _read_json(card_path) if card_path.is_file() else {}
     classes = class_facts(name, _with_processor(directory, config), card)
     family = FAMILIES.get(model_type)
+    if family is None and model_type in WORD_FAMILIES:
+        family = Family(model_type, squashes=True, defaults={})
     if family is None and classes is not None:
         family = Family(classes.family.name, squashes=True, defaults={})
     if family is None:
         raise ModelError(
             f"model '{name}' has type '{model_type}', which makes no masks",
-            why=f"supported types: {', '.join([*FAMILIES, *CLASS_FAMILIES])}",
+            why=f"supported types: {', '.join([*FAMILIES, *WORD_FAMILIES, *CLASS_FAMILIES])}",
             fix="segcli models list",
         )
     if not any(directory.glob("*.safetensors")):
@@ -209,6 +272,7 @@ def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
     model = ModelRef(name, directory, model_type or family.name, family, revision, card, classes)
     try:
         generate_settings(model.generate_defaults)
+        answer_settings(model.prompt_defaults)
     except (ConfigError, TypeError, ValueError) as error:
         raise ModelError(f"{card_path} holds settings that cannot be", why=str(error)) from error
     return model

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from segcli.errors import ConfigError
 from segcli.models.catalog import ModelRef
-from segcli.models.device import choose_device, choose_dtype
+from segcli.models.device import choose_device, choose_dtype, has_fast_bfloat16
 from segcli.models.sam.generate import generate
 from segcli.models.sam.runtime import Runtime, load_runtime
 from segcli.models.settings import GenerateSettings
@@ -19,6 +21,8 @@ from segcli.models.stock import generate_with_stock_pipeline
 from segcli.records import Segment
 
 __all__ = ["Loaded", "Segmenter", "load"]
+
+_log = logging.getLogger(__name__)
 
 
 class Segmenter(Protocol):
@@ -51,7 +55,13 @@ class Loaded:
 
 
 def load(
-    ref: ModelRef, settings: GenerateSettings, *, device: str, dtype: str, backend: str
+    ref: ModelRef,
+    settings: GenerateSettings,
+    *,
+    device: str,
+    dtype: str,
+    backend: str,
+    compile: bool = False,  # noqa: A002 (the setting's name)
 ) -> Loaded:
     """Load a model found by `segcli.models.catalog.find`.
 
@@ -61,6 +71,7 @@ def load(
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         backend: ``segcli``, or ``transformers`` for the stock pipeline.
+        compile: compile for the GPU, which the first picture waits for.
 
     Raises:
         ConfigError: a choice is unknown or impossible here.
@@ -74,4 +85,12 @@ def load(
             why="the stock pipeline's suppression accepts float32 scores only",
             fix="--dtype float32",
         )
-    return Loaded(load_runtime(ref, place, number), settings, backend)
+    if place.type == "cpu" and number == torch.bfloat16 and not has_fast_bfloat16():
+        _log.warning("this processor has no bfloat16 arithmetic: --dtype float32 is far quicker")
+    if compile and (place.type != "cuda" or backend != "segcli"):
+        raise ConfigError(
+            "--compile is for segcli's own backend on a CUDA GPU",
+            why=f"this run is on {place.type} with backend {backend}",
+            fix="leave --compile out",
+        )
+    return Loaded(load_runtime(ref, place, number, compiled=compile), settings, backend)

@@ -18,6 +18,9 @@ from segcli.records import Segment
 
 __all__ = ["generate_with_stock_pipeline"]
 
+# transformers' own default.
+_POINTS_PER_BATCH = 64
+
 
 def generate_with_stock_pipeline(
     runtime: Runtime, image: npt.NDArray[np.uint8], settings: GenerateSettings
@@ -33,7 +36,7 @@ def generate_with_stock_pipeline(
     )
     output = run(
         Image.fromarray(image),
-        points_per_batch=settings.points_per_batch,
+        points_per_batch=settings.points_per_batch or _POINTS_PER_BATCH,
         points_per_crop=settings.points_per_side,
         crops_n_layers=settings.crop_n_layers,
         crop_overlap_ratio=settings.crop_overlap_ratio,

@@ -16,9 +16,16 @@ from segcli.formats.base import WriteOptions, json_text
 from segcli.formats.coco import ImageIds
 from segcli.formats.palettes import palette_colors
 from segcli.inputs import InputImage
+from segcli.models.answer_settings import AnswerSettings
 from segcli.models.catalog import ModelRef, find, weights_hash
 from segcli.models.classes.settings import ClassSettings
 from segcli.models.settings import GenerateSettings, generate_settings, stock_settings
+from segcli.predict.answers import (
+    annotated,
+    answering,
+    prompt_settings,
+    refuse_prompt_options,
+)
 from segcli.predict.classes import chosen_formats, settings_for, with_class_ids
 from segcli.predict.folder import earlier_manifest, locked, names_of, probe_writable
 from segcli.predict.job import Job, run
@@ -27,13 +34,21 @@ from segcli.predict.manifest import FILE_NAME as MANIFEST_NAME
 from segcli.predict.manifest import Manifest
 from segcli.predict.outputs import Draw, NoOutputs, Outputs, remove_results
 from segcli.predict.plan import Item, plan_items
+from segcli.predict.prompts.book import Book
 from segcli.predict.settings import PredictSettings
+from segcli.predict.words import WordRun, word_run
 
 if TYPE_CHECKING:
     from segcli.models.classes.loaded import ClassLoaded
+    from segcli.models.prompted import Prompted
     from segcli.models.segmenter import Loaded
+    from segcli.models.words.loaded import WordLoaded
+
+    AnyLoaded = Loaded | ClassLoaded | Prompted | WordLoaded
 
 __all__ = ["Prediction", "Request", "prepare"]
+
+Effective = GenerateSettings | ClassSettings | AnswerSettings | WordRun
 
 _FORMATS_WITH_IDS = frozenset({"coco", "coco-dataset", "coco-panoptic", "sa1b"})
 
@@ -49,6 +64,7 @@ class Request:
         overwrite: redo everything, whatever the folder holds.
         image_ids: COCO image ids by name, from a ground-truth file.
         draw: makes overlays.
+        prompts: what is asked for in each picture; None: everything.
         argv: the command, for the manifest.
         sources: where each setting came from, for the manifest.
     """
@@ -59,6 +75,7 @@ class Request:
     overwrite: bool = False
     image_ids: Mapping[str, int] | None = None
     draw: Draw | None = None
+    prompts: Book | None = None
     argv: Sequence[str] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
 
@@ -71,7 +88,8 @@ class Prediction:
         items: every picture, with the name of its results.
         todo: those that no earlier run finished.
         model: the model found.
-        generate: its effective settings: of segment-everything, or of a class-aware model.
+        generate: its effective settings: of segment-everything, of a class-aware model, or of
+            prompts or words.
         manifest: what will be written beside the results.
         sink: where results go.
         earlier: the manifest of earlier results in the folder, or an empty one.
@@ -82,13 +100,13 @@ class Prediction:
     items: list[Item]
     todo: list[Item]
     model: ModelRef
-    generate: GenerateSettings | ClassSettings
+    generate: Effective
     manifest: Manifest
     sink: Outputs | NoOutputs
     earlier: Mapping[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
-    def records(self, loaded: Loaded | ClassLoaded | None) -> Iterator[dict[str, Any]]:
+    def records(self, loaded: AnyLoaded | None) -> Iterator[dict[str, Any]]:
         """Run, yielding each picture's record in the order of the plan.
 
         Args:
@@ -124,7 +142,7 @@ class Prediction:
                 fix="run the same command again",
             )
 
-    def load(self) -> Loaded | ClassLoaded | None:
+    def load(self) -> AnyLoaded | None:
         """Load the model, unless nothing is left to do.
 
         Raises:
@@ -143,7 +161,7 @@ class Prediction:
             )
         return loaded
 
-    def _loaded(self) -> Loaded | ClassLoaded:
+    def _loaded(self) -> AnyLoaded:
         settings = self.request.settings
         where = {"device": settings.device, "dtype": settings.dtype}
         if isinstance(self.generate, ClassSettings):
@@ -152,16 +170,33 @@ class Prediction:
             )
 
             return load_class_model(self.model, self.generate, **where)
+        if isinstance(self.generate, AnswerSettings):
+            from segcli.models.prompted import load_prompted  # noqa: PLC0415 (as above)
+
+            return load_prompted(self.model, self.generate, compile=settings.compile, **where)
+        if isinstance(self.generate, WordRun):
+            from segcli.models.words.loaded import load_words  # noqa: PLC0415 (as above)
+
+            run = self.generate
+            return load_words(
+                self.model, run.detector, run.words, run.answers, compile=settings.compile, **where
+            )
         from segcli.models.segmenter import load  # noqa: PLC0415 (torch loads only when needed)
 
-        return load(self.model, self.generate, backend=settings.backend, **where)
+        return load(
+            self.model,
+            self.generate,
+            backend=settings.backend,
+            compile=settings.compile,
+            **where,
+        )
 
     def _earlier_run(self) -> Mapping[str, Any]:
         """Device and dtype of the results that this run continues."""
         run = {} if self.request.overwrite else self.earlier.get("run") or {}
         return {name: run[name] for name in ("device", "dtype") if name in run}
 
-    def _merged(self, loaded: Loaded | ClassLoaded | None) -> Iterator[dict[str, Any]]:
+    def _merged(self, loaded: AnyLoaded | None) -> Iterator[dict[str, Any]]:
         """Records of earlier runs and of this one, in the order of the plan."""
         pending = {item.image.key for item in self.todo}
         with closing(self._fresh(loaded)) as fresh:
@@ -176,15 +211,21 @@ class Prediction:
                 self.counts["segments"] += len(record.get("segments", ()))
                 yield record
 
-    def _fresh(self, loaded: Loaded | ClassLoaded | None) -> Generator[dict[str, Any], None, None]:
-        if loaded is not None:
-            settings = self.request.settings
-            job = Job(loaded.segment, self.model.name, self.sink, apply_exif=settings.exif,
-                      annotate=getattr(loaded, "annotate", None))  # fmt: skip
-            yield from run(job, self.todo)
+    def _fresh(self, loaded: AnyLoaded | None) -> Generator[dict[str, Any], None, None]:
+        if loaded is None:
+            return
+        book, exif = self.request.prompts, self.request.settings.exif
+        if book is not None:
+            answer = answering(book, loaded)  # type: ignore[arg-type]
+            job = Job(None, self.model.name, self.sink, exif, annotated(book), answer)
+        else:
+            segment = loaded.segment  # type: ignore[union-attr]
+            annotate = getattr(loaded, "annotate", None)
+            job = Job(segment, self.model.name, self.sink, exif, annotate)
+        yield from run(job, self.todo)
 
     def _write_manifest(
-        self, folder: Path, started: float, loaded: Loaded | ClassLoaded | None, status: str
+        self, folder: Path, started: float, loaded: AnyLoaded | None, status: str
     ) -> None:
         self.manifest.run = {
             "status": status,
@@ -209,7 +250,7 @@ def prepare(request: Request) -> Prediction:
         OutputError: the folder cannot take these results.
     """
     model = with_class_ids(find(request.settings.model), request.settings)
-    generate = settings_for(model, request.settings) or _generate_settings(model, request.settings)
+    generate = _effective(model, request)
     settings = replace(request.settings, format=chosen_formats(request.settings, generate))
     request = replace(request, settings=settings)
     for name in settings.format:
@@ -218,13 +259,12 @@ def prepare(request: Request) -> Prediction:
         _require_ids(request.images, settings, request.image_ids)
     decisive = {
         **asdict(settings),
-        **asdict(generate),
+        **_decisive(generate),
         "gt_image_ids": _fingerprint(request.image_ids),
+        "prompts": request.prompts.fingerprint if request.prompts else None,
     }
-    if model.classes is not None:
-        decisive["categories"] = {str(n): text for n, text in model.classes.categories.items()}
-    # Neither changes a mask, so a run may go on elsewhere or in other portions.
-    for name in ("device", "points_per_batch"):
+    # None changes a mask, so a run may go on elsewhere or in other portions.
+    for name in ("device", "compile", "points_per_batch"):
         decisive.pop(name, None)
     facts = {"name": model.name, "type": model.model_type, "revision": model.revision}
     manifest = Manifest(
@@ -248,7 +288,44 @@ def prepare(request: Request) -> Prediction:
     return Prediction(request, items, todo, model, generate, manifest, sink, earlier)
 
 
+def _decisive(effective: Effective) -> dict[str, Any]:
+    """The settings that decide what is found."""
+    if not isinstance(effective, WordRun):
+        return asdict(effective)
+    found = {**asdict(effective.answers), **asdict(effective.words)}
+    if effective.detector is not None:
+        found["sam_mask_threshold"] = effective.answers.mask_threshold
+        found["detector_weights"] = weights_hash(effective.detector)
+    return found
+
+
+def _effective(model: ModelRef, request: Request) -> Effective:
+    """The settings of what the model is to do.
+
+    Raises:
+        ConfigError: a setting is wrong.
+        UsageError: the model cannot do it, or an option would be ignored.
+    """
+    settings = request.settings
+    if settings.text:
+        if request.prompts is not None:
+            raise UsageError(
+                "--text and prompts were given",
+                why="words find their objects themselves",
+                fix="leave one of them out",
+            )
+        return word_run(model, settings)
+    if request.prompts is not None:
+        return prompt_settings(model, settings)
+    if model.classes is None and not model.takes_prompts:
+        raise UsageError(
+            f"model '{model.name}' looks for words, and none were given", fix="--text WORDS"
+        )
+    return settings_for(model, settings) or _generate_settings(model, settings)
+
+
 def _generate_settings(model: ModelRef, settings: PredictSettings) -> GenerateSettings:
+    refuse_prompt_options(settings)
     given = settings.generate_values()
     if settings.backend == "transformers":
         return stock_settings(model.generate_defaults, given)

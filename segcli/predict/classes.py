@@ -14,7 +14,7 @@ from segcli.models.classes.settings import ClassSettings, class_settings
 from segcli.models.settings import GenerateSettings
 from segcli.predict.settings import PredictSettings
 
-__all__ = ["chosen_formats", "settings_for", "with_class_ids"]
+__all__ = ["chosen_formats", "refuse_class_options", "settings_for", "with_class_ids"]
 
 _FORMATS = {"semantic": "semantic", "instance": "labels", "panoptic": "coco-panoptic"}
 # U-Nets see pictures at their own size; the window is what their training pictures are near to.
@@ -50,7 +50,7 @@ def settings_for(model: ModelRef, settings: PredictSettings) -> ClassSettings | 
     facts = model.classes
     given = settings.class_values()
     if facts is None:
-        _refuse_class_options(model, settings)
+        refuse_class_options(model, settings)
         return None
     task = settings.task or facts.task
     if task not in facts.tasks:
@@ -71,9 +71,7 @@ def settings_for(model: ModelRef, settings: PredictSettings) -> ClassSettings | 
     return class_settings(family, card, given, {"task": task, "keep": keep})
 
 
-def chosen_formats(
-    settings: PredictSettings, effective: GenerateSettings | ClassSettings
-) -> tuple[str, ...]:
+def chosen_formats(settings: PredictSettings, effective: object) -> tuple[str, ...]:
     """The formats asked for, or the one that holds most of what the results are.
 
     Raises:
@@ -90,8 +88,12 @@ def chosen_formats(
     return formats
 
 
-def _refuse_class_options(model: ModelRef, settings: PredictSettings) -> None:
-    """Options of class-aware models mean nothing to one that is prompted."""
+def refuse_class_options(model: ModelRef, settings: PredictSettings) -> None:
+    """Options of class-aware models mean nothing to one that is prompted.
+
+    Raises:
+        UsageError: one was given.
+    """
     own = {f.name for f in fields(GenerateSettings)}
     given = [name for name in settings.class_values() if name not in own]
     given += [name for name in ("classes", "palette", "class_ids") if getattr(settings, name)]
@@ -112,6 +114,8 @@ def _refuse_ignored(
     """
     known = {f.name for f in fields(ClassSettings)}
     foreign = [name for name in settings.generate_values() if name not in known]
+    asking = ("cascade", "clip_to_box", "detector", "box_threshold", "text_threshold")
+    foreign += [name for name in asking if getattr(settings, name) is not None]
     if settings.backend != "segcli":
         foreign.append("backend")
     if foreign:

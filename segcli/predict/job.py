@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from segcli.errors import ImageError, ItemError
 from segcli.images import Picture, decode_image
+from segcli.inputs import InputImage
 from segcli.predict.plan import Item
 from segcli.records import ImageRef, Segment, Segmentation
 
@@ -51,13 +52,23 @@ class Job:
         sink: where results go.
         apply_exif: turn pictures upright.
         annotate: adds what is known of the classes to a result; None: there are none.
+        answer: segments of a picture where each is asked something of its own; takes
+            the place of `segment`.
     """
 
-    segment: _Segment
+    segment: _Segment | None
     model_name: str
     sink: Sink
     apply_exif: bool = True
     annotate: Callable[[Segmentation], Segmentation] | None = None
+    answer: Callable[[InputImage, npt.NDArray[np.uint8]], tuple[Segment, ...]] | None = None
+
+    def segments(self, image: InputImage, pixels: npt.NDArray[np.uint8]) -> tuple[Segment, ...]:
+        """Run the model on a picture."""
+        if self.answer is not None:
+            return self.answer(image, pixels)
+        assert self.segment is not None
+        return self.segment(pixels)
 
 
 def run(job: Job, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
@@ -125,7 +136,9 @@ def _segmented(job: Job, decoded: _Decoded) -> Segmentation | ItemError:
         return decoded.error or ImageError("unreadable")
     image, picture = decoded.item.image, decoded.picture
     try:
-        segments = job.segment(picture.pixels)
+        segments = job.segments(image, picture.pixels)
+    except ItemError as error:
+        return error
     except Exception as error:  # noqa: BLE001 (one picture must never stop the others)
         _log.debug("the model failed on %s", image.key, exc_info=True)
         return ItemError(

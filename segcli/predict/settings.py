@@ -7,8 +7,10 @@ from typing import Any, Literal
 
 from segcli.errors import ConfigError, closest
 from segcli.formats.base import Overlap
+from segcli.models.answer_settings import MULTIMASK, AnswerSettings, Multimask
 from segcli.models.classes.settings import TASKS, ClassSettings, Task
 from segcli.models.settings import GenerateSettings, NmsMetric
+from segcli.models.words.settings import WordSettings
 
 __all__ = ["PredictSettings"]
 
@@ -24,6 +26,7 @@ class PredictSettings:
         backend: our own generator, or the stock transformers pipeline.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        compile: compile the model for a CUDA GPU.
         format: output formats besides ``segments.ndjson``; empty: what suits the results.
         overlay: also draw the masks over the picture.
         overlap: which segment keeps a pixel that several claim in a label map.
@@ -37,6 +40,14 @@ class PredictSettings:
         class_ids: a class list whose numbers classes get, see `segcli.formats.classes`; None: the
             model's own.
         palette: colours of classes, see `segcli.formats.palettes`; None: by what the classes are.
+        multimask: which of a prompt's masks are taken: "best", "all" or "single", see
+            `AnswerSettings`; segment-everything has "all" (three a point) and "single".
+        cascade: see `AnswerSettings`, as `clip_to_box`.
+        clip_to_box: see `cascade`.
+        text: what is asked for in words; empty: nothing.
+        detector: the model that finds boxes of words for a SAM; None: the model takes words itself.
+        box_threshold: see `WordSettings`, as `text_threshold`.
+        text_threshold: see `box_threshold`.
 
     The others are the fields of `GenerateSettings`; None leaves the model's own default.
     `mask_threshold` is a logit of models that make masks from points, and a probability of
@@ -47,13 +58,15 @@ class PredictSettings:
     backend: Backend = "segcli"
     device: str = "auto"
     dtype: str = "auto"
+    compile: bool = False
     format: tuple[str, ...] = ()
     overlay: bool = False
     overlap: Overlap = "score"
     exif: bool = True
     points_per_side: int | None = None
     points_per_batch: int | None = None
-    multimask: bool | None = None
+    coarse_to_fine: bool | None = None
+    multimask: Multimask | None = None
     pred_iou_thresh: float | None = None
     stability_score_thresh: float | None = None
     stability_score_offset: float | None = None
@@ -75,6 +88,12 @@ class PredictSettings:
     classes: tuple[str, ...] = ()
     palette: str | None = None
     class_ids: str | None = None
+    cascade: int | None = None
+    clip_to_box: bool | None = None
+    text: tuple[str, ...] = ()
+    detector: str | None = None
+    box_threshold: float | None = None
+    text_threshold: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words.
@@ -88,6 +107,7 @@ class PredictSettings:
             ("dtype", ("auto", "float32", "bfloat16", "float16")),
             ("nms_metric", (None, "box_iou", "mask_smaller")),
             ("task", (None, *TASKS)),
+            ("multimask", (None, *MULTIMASK)),
         ):
             value = getattr(self, name)
             if value not in choices:
@@ -98,8 +118,32 @@ class PredictSettings:
                 )
 
     def generate_values(self) -> dict[str, Any]:
-        """The segment-everything settings that were given."""
-        names = [f.name for f in fields(GenerateSettings)]
+        """The segment-everything settings that were given.
+
+        Raises:
+            ConfigError: one of them is of prompts only.
+        """
+        if self.multimask == "best":
+            raise ConfigError(
+                "--multimask best is for prompts, and nothing is asked for",
+                why="segment-everything tests all masks of a point and keeps the good ones",
+                fix="--multimask all or --single-mask, or --point, --box or --prompts",
+            )
+        given = self._given(GenerateSettings)
+        if self.multimask is not None:
+            given["multimask"] = self.multimask == "all"
+        return given
+
+    def answer_values(self) -> dict[str, Any]:
+        """The settings of prompted objects that were given."""
+        return self._given(AnswerSettings)
+
+    def word_values(self) -> dict[str, Any]:
+        """The settings of words that were given, but for the words."""
+        return self._given(WordSettings)
+
+    def _given(self, schema: type) -> dict[str, Any]:
+        names = [f.name for f in fields(schema) if hasattr(self, f.name)]
         return {n: getattr(self, n) for n in names if getattr(self, n) is not None}
 
     def class_values(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_config_show(tmp_path):
 
 def test_presets_are_listed():
     """The presets that `--preset` takes."""
-    assert "quick" in segcli("config", "presets").stdout.split()
+    assert "fast" in segcli("config", "presets").stdout.split()
 
 
 def test_doctor():

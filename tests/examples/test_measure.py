@@ -55,3 +55,14 @@ def test_suppression_prefers_the_better_mask() -> None:
     assert suppress(found, Generate()) == [1, 2]
     assert suppress(found, Generate(mask_nms_thresh=1.0)) == [1, 0, 2]
     assert suppress(found, Generate(pred_iou_thresh=0.65)) == [1]
+
+
+def test_ellipse_touches_its_box() -> None:
+    """The control for boxes fills its box from side to side, and pi quarters of it."""
+    pytest.importorskip("skimage", reason="the controls use scikit-image")
+    from controls import ellipse
+
+    mask = ellipse((60, 80), (10, 20, 70, 50))
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    assert (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) == (10, 20, 70, 50)
+    assert abs(mask.sum() / (60 * 30) - np.pi / 4) < 0.01

@@ -58,6 +58,12 @@ def total_of(pairs, options=None):
     return total
 
 
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    """A few images make several batches, as thousands do otherwise."""
+    monkeypatch.setattr(coco_matches, "_IMAGES_AT_ONCE", 16)
+
+
 def same(one, other):
     return one == pytest.approx(other, nan_ok=True, rel=0, abs=0)
 
@@ -98,6 +104,16 @@ def test_classes_far_apart_are_classes_like_others():
     rows = [total.tables()["per_class"] for total in (one, other)]
     assert [row["class"] for row in rows[1]] == list(FAR_APART)
     assert [row["ap"] for row in rows[0]] == [row["ap"] for row in rows[1]]
+
+
+def test_heavy_images_are_matched_at_once(monkeypatch):
+    """Images whose masks take much memory do not wait for others to come."""
+    expected = total_of(made(5)).compute()
+    monkeypatch.setattr(coco_matches, "_MOST_FRESH", 1)
+    total = total_of(made(5))
+    assert total.matches.fresh == []
+    assert total.matches.fresh_text == 0
+    assert same(total.compute(), expected)
 
 
 @settings(max_examples=8, deadline=None)

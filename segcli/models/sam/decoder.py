@@ -1,19 +1,41 @@
-"""Prompts → predicted IoU and, for those that pass, low-resolution mask logits."""
+"""Prompts → predicted IoU and, for those that pass, low-resolution mask logits.
+
+The numbers are those of transformers' SamMaskDecoder, SamHQMaskDecoder and Sam2MaskDecoder, up to
+rounding. Predicted IoU depends on tokens only, so the image is upscaled only where a mask passes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
+from torch.nn import functional
 
-from segcli.models.sam.encoder import Encoded, to_input_points
-from segcli.models.sam.folded import decode_folded
+from segcli.models.sam.encoder import Encoded
 from segcli.models.sam.runtime import Runtime
+from segcli.models.sam.two_way import ImageSide, attend, image_side
+from segcli.models.sam.upscaling import HighQuality, Upscaler, to_image
 
-__all__ = ["PredictedMasks", "decode_points"]
+__all__ = ["Decoder", "PredictedMasks", "Prompts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """N prompts of one kind: all have as many points, and all or none have a box.
+
+    Attributes:
+        points: (N, k, 2) float32 x, y in pixels of the model's input, or None.
+        labels: (N, k) int64: 1 inside, 0 outside, 2 and 3 a box's corners where the model takes
+            them as points; None without points.
+        boxes: (N, 4) float32 xyxy in pixels of the model's input, or None.
+    """
+
+    points: torch.Tensor | None = None
+    labels: torch.Tensor | None = None
+    boxes: torch.Tensor | None = None
 
 
 class PredictedMasks(Protocol):
@@ -24,43 +46,191 @@ class PredictedMasks(Protocol):
         """(N, M) float32 predicted IoU; M is 3 or 1 masks a prompt."""
 
     def logits(self, indices: torch.Tensor) -> torch.Tensor:
-        """(K, h, w) float32 mask logits of K flat indices into `ious`."""
+        """(K, h, w) mask logits of K flat indices into `ious`, which are on the CPU."""
+
+
+class Decoder:
+    """A mask decoder on one image."""
+
+    def __init__(
+        self, runtime: Runtime, encoded: Encoded, mask_logits: torch.Tensor | None = None
+    ) -> None:
+        """Compute what all prompts share.
+
+        Args:
+            runtime: the model.
+            encoded: the image.
+            mask_logits: (1, 1, h, w) low-resolution logits that the prompts refine.
+        """
+        self._model = runtime.model
+        self._module = runtime.model.mask_decoder
+        self._encoded = encoded
+        self.image = _image_side(self._model, encoded, mask_logits)
+        self._upscaler = Upscaler(self._module, encoded.fine)
+        self._features = _high_quality_features(self._module, encoded)
+        self._special = _special_tokens(self._module)
+        self._attend = compiled(attend) if runtime.compiled else attend
+
+    def predict(self, prompts: Prompts, *, multimask: bool) -> PredictedMasks:
+        """Decode prompts.
+
+        Args:
+            prompts: N prompts.
+            multimask: the three masks of the ambiguity-aware tokens instead of the single one.
+        """
+        decoder = self._module
+        sparse = self._embedded(prompts)
+        tokens = torch.cat([self._special.expand(len(sparse), -1, -1), sparse], dim=1)
+        tokens, pixels = self._attend(decoder.transformer, self.image, tokens)
+        heads = decoder.output_hypernetworks_mlps
+        first = 2 if hasattr(decoder, "obj_score_token") else 1
+        kernels = torch.stack([h(tokens[:, first + i]) for i, h in enumerate(heads)], dim=1)
+        ious = decoder.iou_prediction_head(tokens[:, first - 1]).float()
+        extra = None
+        if self._features is not None:
+            own = decoder.hq_mask_mlp(tokens[:, first + len(heads)])
+            extra = HighQuality(self._features, own)
+        masks = _Masks(ious, self._upscaler, pixels, kernels, extra, self._encoded.needed,
+                       self._encoded.grid)  # fmt: skip
+        if multimask:
+            masks = masks.only(slice(1, None))
+            return masks if extra is None else masks.best_first()
+        if getattr(decoder, "dynamic_multimask_via_stability", False):
+            return _chosen_by_stability(masks, decoder)
+        return masks.only(slice(0, 1))
+
+    def _embedded(self, prompts: Prompts) -> torch.Tensor:
+        """(N, k, C) prompt tokens."""
+        given = [None if x is None else x[None] for x in (prompts.points, prompts.labels,
+                                                           prompts.boxes)]  # fmt: skip
+        sparse, _ = self._model.prompt_encoder(*given, None)
+        embedded: torch.Tensor = sparse[0].to(self._special.dtype)
+        return embedded
 
 
 @dataclass(frozen=True, slots=True)
-class _StockMasks:
+class _Masks:
+    """Predictions of a batch of prompts, whose masks are made on demand.
+
+    Attributes:
+        ious: (N, M) float32 predicted IoU of each prompt's masks.
+        upscaler: makes mask logits.
+        pixels: (N, T, C) image embedding as each prompt sees it after the transformer.
+        kernels: (N, M, C/8) what each mask multiplies the upscaled embedding by.
+        extra: SAM-HQ's own part, or None.
+        needed: (h, w) embedding pixels that are upscaled; the rest is padding of the picture.
+        grid: (h, w) of the embedding, h * w = T.
+    """
+
     ious: torch.Tensor
-    all_logits: torch.Tensor
+    upscaler: Upscaler
+    pixels: torch.Tensor
+    kernels: torch.Tensor
+    extra: HighQuality | None
+    needed: tuple[int, int]
+    grid: tuple[int, int]
+
+    def only(self, which: slice) -> _Masks:
+        """Some of each prompt's masks."""
+        return self._with(self.ious[:, which], self.kernels[:, which])
+
+    def best_first(self) -> _Masks:
+        """Each prompt's masks in order of predicted IoU."""
+        ious, order = self.ious.sort(dim=1, descending=True)
+        return self._with(ious, self.kernels.gather(1, order[..., None].expand_as(self.kernels)))
+
+    def _with(self, ious: torch.Tensor, kernels: torch.Tensor) -> _Masks:
+        return replace(self, ious=ious, kernels=kernels)
 
     def logits(self, indices: torch.Tensor) -> torch.Tensor:
-        return self.all_logits.flatten(0, 1)[indices].float()
+        """Mask logits (K, 4h, 4w) of some predictions, `needed` alone; indices on the CPU."""
+        each, device = self.ious.shape[1], self.ious.device
+        prompts, position = torch.unique(indices // each, return_inverse=True)
+        prompts, position, which = (
+            x.to(device, non_blocking=True) for x in (prompts, position, indices % each)
+        )
+        whole = len(prompts) == len(self.ious)
+        pixels, kernels = (x if whole else x[prompts] for x in (self.pixels, self.kernels))
+        planes = self._painted(self._cropped(pixels), kernels, prompts)
+        return to_image(planes[position, which], self.needed)
+
+    def _painted(
+        self, pixels: torch.Tensor, kernels: torch.Tensor, prompts: torch.Tensor
+    ) -> torch.Tensor:
+        if self.extra is None:
+            return self.upscaler.paint(pixels, kernels)
+        extra = HighQuality(self.extra.features, self.extra.kernels[prompts])
+        return self.upscaler.paint_high_quality(pixels, kernels, extra, self.needed)
+
+    def _cropped(self, pixels: torch.Tensor) -> torch.Tensor:
+        rows, columns = self.needed
+        if columns == self.grid[1]:
+            return pixels[:, : rows * columns]
+        planes = pixels.view(len(pixels), *self.grid, -1)
+        return planes[:, :rows, :columns].flatten(1, 2)
 
 
-def decode_points(
-    runtime: Runtime, encoded: Encoded, points_xy: npt.NDArray[np.float64], *, multimask: bool
-) -> PredictedMasks:
-    """Decode one mask set for each single-point prompt.
+@dataclass(frozen=True, slots=True)
+class _ReadyMasks:
+    """Predictions whose masks had to be made to tell which of them count."""
 
-    Args:
-        runtime: the model.
-        encoded: the image.
-        points_xy: (N, 2) x, y in pixels of the image.
-        multimask: three masks a point instead of one.
-    """
-    points = to_input_points(encoded, points_xy)[None, :, None, :].to(runtime.device)
-    points = points.to(runtime.dtype)
-    labels = torch.ones(points.shape[:3], dtype=torch.int64, device=runtime.device)
-    if _can_fold(runtime, multimask=multimask):
-        return decode_folded(runtime.model, encoded, points, labels, multimask=multimask)
-    output = runtime.model(
-        **encoded.inputs, input_points=points, input_labels=labels, multimask_output=multimask
-    )
-    # Scores are compared and sorted in float32: torchvision's NMS accepts no half precision.
-    return _StockMasks(output.iou_scores[0].float(), output.pred_masks[0])
+    ious: torch.Tensor
+    planes: torch.Tensor
+
+    def logits(self, indices: torch.Tensor) -> torch.Tensor:
+        """Mask logits (K, 4h, 4w) of some predictions, given as flat indices."""
+        return self.planes.flatten(0, 1)[indices.to(self.planes.device)]
 
 
-def _can_fold(runtime: Runtime, *, multimask: bool) -> bool:
-    """SAM-HQ has a decoder of its own; half precision and SAM2's mask choice are left to stock."""
-    decoder = runtime.model.mask_decoder
-    chooses = not multimask and getattr(decoder, "dynamic_multimask_via_stability", False)
-    return runtime.dtype == torch.float32 and runtime.ref.family.name != "sam_hq" and not chooses
+def _chosen_by_stability(masks: _Masks, decoder: Any) -> _ReadyMasks:  # noqa: ANN401
+    """SAM2 asked for one mask: the single one if it is stable, else the best of the others."""
+    planes = masks.logits(torch.arange(masks.ious.numel()))
+    planes = planes.view(*masks.ious.shape, *planes.shape[1:])
+    choose = decoder._dynamic_multimask_via_stability  # noqa: SLF001 (the model's own rule)
+    chosen, ious = choose(planes[None], masks.ious[None])
+    return _ReadyMasks(ious[0], chosen[0])
+
+
+@cache
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that torch compiles, for each new shape, when it is called."""
+    made: Callable[..., Any] = torch.compile(function, fullgraph=True, dynamic=False)
+    return made
+
+
+def _image_side(
+    model: Any,  # noqa: ANN401 (a transformers model)
+    encoded: Encoded,
+    mask_logits: torch.Tensor | None,
+) -> ImageSide:
+    embedding = encoded.embedding
+    encoder = model.prompt_encoder
+    dense = encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+    if mask_logits is not None:
+        dense = encoder.mask_embed(mask_logits.to(embedding.device))
+    pixels = _channels_last(embedding + dense.to(embedding.dtype))
+    positions = _channels_last(model.get_image_wide_positional_embeddings().to(embedding.dtype))
+    return image_side(model.mask_decoder.transformer, pixels, positions)
+
+
+def _special_tokens(decoder: Any) -> torch.Tensor:  # noqa: ANN401 (a transformers module)
+    """The model's own tokens, in the order in which they are read off: (n, C)."""
+    names = ("obj_score_token", "iou_token", "mask_tokens", "hq_token")
+    return torch.cat([getattr(decoder, n).weight for n in names if hasattr(decoder, n)])
+
+
+def _high_quality_features(decoder: Any, encoded: Encoded) -> torch.Tensor | None:  # noqa: ANN401
+    """SAM-HQ's fused features of an image, (C/8, 4h, 4w)."""
+    if encoded.early is None:
+        return None
+    early = decoder.compress_vit_conv1(encoded.early.permute(0, 3, 1, 2))
+    early = decoder.compress_vit_conv2(functional.gelu(decoder.compress_vit_norm(early)))
+    late = decoder.encoder_conv1(encoded.embedding)
+    late = decoder.encoder_conv2(functional.gelu(decoder.encoder_norm(late)))
+    fused: torch.Tensor = (late + early)[0]
+    return fused
+
+
+def _channels_last(planes: torch.Tensor) -> torch.Tensor:
+    """(1, C, h, w) → (h * w, C)."""
+    return planes[0].flatten(1).T.contiguous()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from segcli.models.sam.resize import Resizer, resizer
 from segcli.models.sam.runtime import Runtime
+from segcli.models.sam.vit import encode_with_vit
 
-__all__ = ["Encoded", "encode", "to_input_points", "upscale"]
+__all__ = ["Encoded", "encode", "to_input_points"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +21,30 @@ class Encoded:
     """An image as the mask decoder sees it.
 
     Attributes:
-        inputs: the decoder's image-side arguments.
+        embedding: (1, C, h, w).
+        fine: the SAM2 family's high-resolution features, (1, C/8, 4h, 4w) and (1, C/4, 2h, 2w).
+        early: SAM-HQ's features of an early layer, (1, h, w, D).
         height: rows of the image.
         width: columns of the image.
         scaled: (height, width) the image has inside the model's input; the rest is padding.
-        input_size: (height, width) of the model's input.
-        squashed: the image fills the input, at different scales along its sides.
+        resizer: from the decoder's logits to the image's pixels.
+        needed: (h, w) pixels of the embedding that the image's pixels are made of.
     """
 
-    inputs: dict[str, Any]
+    embedding: torch.Tensor
+    fine: tuple[torch.Tensor, torch.Tensor] | None
+    early: torch.Tensor | None
     height: int
     width: int
     scaled: tuple[int, int]
-    input_size: tuple[int, int]
-    squashed: bool
+    resizer: Resizer
+    needed: tuple[int, int]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the embedding."""
+        rows, columns = self.embedding.shape[-2:]
+        return int(rows), int(columns)
 
 
 def encode(runtime: Runtime, image: npt.NDArray[np.uint8]) -> Encoded:
@@ -45,22 +57,34 @@ def encode(runtime: Runtime, image: npt.NDArray[np.uint8]) -> Encoded:
     height, width = image.shape[:2]
     # The layout is stated because transformers guesses it from the shape, and guesses wrong for
     # pictures that are one to three pixels high.
+    # A copy, because a decoded picture is read-only and PyTorch warns of such arrays.
     batch = runtime.image_processor(
-        images=np.ascontiguousarray(image), input_data_format="channels_last", return_tensors="pt"
+        images=np.array(image), input_data_format="channels_last", return_tensors="pt"
     )
-    pixels = batch["pixel_values"].to(runtime.device, runtime.dtype)
-    embeddings = runtime.model.get_image_embeddings(pixels)
-    if runtime.ref.family.name == "sam_hq":
-        inputs = {"image_embeddings": embeddings[0], "intermediate_embeddings": embeddings[1]}
-    else:
-        inputs = {"image_embeddings": embeddings}
-    squashed = runtime.ref.family.squashes
-    if squashed:
+    pixels = runtime.to_device(batch["pixel_values"])
+    fine = early = None
+    if runtime.ref.family.squashes:
+        *planes, embedding = runtime.model.get_image_embeddings(pixels)
+        fine = planes[0], planes[1]
         scaled = runtime.input_size
     else:
+        encoder = runtime.model.vision_encoder
+        embedding, features = encode_with_vit(encoder, pixels, runtime.workers)
+        early = features if runtime.ref.family.name == "sam_hq" else None
         rows, columns = batch["reshaped_input_sizes"][0].tolist()
-        scaled = (int(rows), int(columns))
-    return Encoded(inputs, height, width, scaled, runtime.input_size, squashed)
+        scaled = int(rows), int(columns)
+    low = 4 * embedding.shape[-2], 4 * embedding.shape[-1]
+    straight = runtime.ref.family.squashes
+    plan = resizer(
+        low, low if straight else runtime.input_size, low if straight else scaled, (height, width)
+    )
+    # SAM-HQ's convolutions look two cells beyond the picture.
+    margin = 1 if early is not None else 0
+    needed = [
+        min(n // 4, math.ceil(each.needed / 4) + margin)
+        for n, each in zip(low, (plan.nodes, plan.columns), strict=True)
+    ]
+    return Encoded(embedding, fine, early, height, width, scaled, plan, (needed[0], needed[1]))
 
 
 def to_input_points(encoded: Encoded, points_xy: npt.NDArray[np.float64]) -> torch.Tensor:
@@ -70,35 +94,11 @@ def to_input_points(encoded: Encoded, points_xy: npt.NDArray[np.float64]) -> tor
 
     Args:
         encoded: the image.
-        points_xy: (N, 2) x, y.
+        points_xy: (..., 2) x, y.
 
     Returns:
-        (N, 2) float32 x, y.
+        (..., 2) float32 x, y.
     """
     rows, columns = encoded.scaled
     scale = np.array([columns / encoded.width, rows / encoded.height])
     return torch.from_numpy((points_xy * scale).astype(np.float32))
-
-
-def upscale(encoded: Encoded, logits: torch.Tensor) -> torch.Tensor:
-    """Low-resolution mask logits → logits at the image's size.
-
-    As in the reference implementations: bilinear to the model's input size, padding cut off, then
-    bilinear to the image; in one step where the input is not padded.
-
-    Args:
-        encoded: the image.
-        logits: (N, h, w) float32.
-
-    Returns:
-        (N, H, W) float32.
-    """
-    planes = logits.unsqueeze(1)
-    if not encoded.squashed:
-        rows, columns = encoded.scaled
-        planes = _bilinear(planes, encoded.input_size)[..., :rows, :columns]
-    return _bilinear(planes, (encoded.height, encoded.width)).squeeze(1)
-
-
-def _bilinear(planes: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    return torch.nn.functional.interpolate(planes, size, mode="bilinear", align_corners=False)

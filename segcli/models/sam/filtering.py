@@ -1,4 +1,4 @@
-"""Which masks survive: stability, crop edges and non-maximum suppression.
+"""Which masks survive: crop edges and non-maximum suppression.
 
 Source: ``segment_anything/utils/amg.py`` and ``automatic_mask_generator.py``. Boxes inside this
 stage are xyxy with the last pixel *inclusive*, as there, so that suppression decides alike.
@@ -10,65 +10,36 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segcli.masks.rle import decode
+from segcli.masks.rle import Box
+from segcli.masks.run_overlap import Runs, runs_with_sums
 from segcli.models.sam.grid import Crop
 from segcli.records import RLE
 
-__all__ = ["box_nms", "inclusive_boxes", "mask_smaller_nms", "near_crop_edge", "stability_scores"]
+__all__ = ["box_nms", "inclusive_box", "mask_smaller_nms", "near_crop_edge"]
 
 _EDGE_TOLERANCE = 20.0
 
 
-def stability_scores(logits: torch.Tensor, threshold: float, offset: float) -> torch.Tensor:
-    """IoU of each mask at a raised and a lowered cutoff.
+def inclusive_box(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Tight xyxy box of an (H, W) mask, last pixel inclusive: (4,); zeros for an empty mask."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return np.zeros(4, np.float32)
+    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
+
+
+def near_crop_edge(box: npt.NDArray[np.float32], crop: Crop, height: int, width: int) -> bool:
+    """Whether a mask is cut off by its crop: near its edge, but not near the image's.
 
     Args:
-        logits: (N, H, W).
-        threshold: logit above which a pixel is inside.
-        offset: how far the cutoff is moved up and down.
-
-    Returns:
-        (N,) float32, 0..1; NaN where even the larger mask is empty.
-    """
-    inner = (logits > threshold + offset).flatten(1).sum(1, dtype=torch.int64)
-    outer = (logits > threshold - offset).flatten(1).sum(1, dtype=torch.int64)
-    return inner.float() / outer.float()
-
-
-def inclusive_boxes(masks: torch.Tensor) -> torch.Tensor:
-    """Tight boxes, last pixel inclusive.
-
-    Args:
-        masks: (N, H, W) bool.
-
-    Returns:
-        (N, 4) float32 xyxy; zeros for an empty mask.
-    """
-    rows, columns = masks.any(2).int(), masks.any(1).int()
-    top, left = rows.argmax(1), columns.argmax(1)
-    bottom = rows.shape[1] - 1 - rows.flip(1).argmax(1)
-    right = columns.shape[1] - 1 - columns.flip(1).argmax(1)
-    boxes = torch.stack([left, top, right, bottom], dim=1).float()
-    return boxes * rows.any(1)[:, None]
-
-
-def near_crop_edge(boxes: torch.Tensor, crop: Crop, height: int, width: int) -> torch.Tensor:
-    """Masks cut off by their crop: near its edge, but not near the image's.
-
-    Args:
-        boxes: (N, 4) xyxy in pixels of the crop.
+        box: (4,) xyxy in pixels of the image.
         crop: the crop, xyxy in pixels of the image.
         height: rows of the image.
         width: columns of the image.
-
-    Returns:
-        (N,) bool.
     """
-    left, top = crop[:2]
-    in_image = boxes + boxes.new_tensor([left, top, left, top])
-    to_crop = (in_image - boxes.new_tensor(crop)).abs() <= _EDGE_TOLERANCE
-    to_image = (in_image - boxes.new_tensor([0, 0, width, height])).abs() <= _EDGE_TOLERANCE
-    return (to_crop & ~to_image).any(1)
+    to_crop = np.abs(box - np.array(crop)) <= _EDGE_TOLERANCE
+    to_image = np.abs(box - np.array([0, 0, width, height])) <= _EDGE_TOLERANCE
+    return bool((to_crop & ~to_image).any())
 
 
 def box_nms(
@@ -92,13 +63,11 @@ def box_nms(
     return [int(i) for i in kept]
 
 
-def mask_smaller_nms(
-    masks: list[RLE], boxes_xywh: list[tuple[float, ...]], threshold: float
-) -> list[int]:
+def mask_smaller_nms(masks: list[RLE], boxes_xywh: list[Box], threshold: float) -> list[int]:
     """Greedy suppression by intersection over the smaller mask's area.
 
     It drops parts and doubles that box IoU keeps, and would drop true nested objects, so it is a
-    choice of the model's own settings. Masks are compared exactly, inside the overlap of boxes.
+    choice of the model's own settings.
 
     Args:
         masks: masks of one size, best first.
@@ -109,31 +78,16 @@ def mask_smaller_nms(
     Returns:
         Indices kept, best first.
     """
-    kept: list[tuple[int, tuple[int, int, int, int], npt.NDArray[np.bool_], int]] = []
-    for index, (rle, box) in enumerate(zip(masks, boxes_xywh, strict=True)):
-        x, y, w, h = (int(v) for v in box)
-        inside = decode(rle)[y : y + h, x : x + w].copy()
-        area = int(inside.sum())
-        if not any(
-            _intersection(inside, (x, y, x + w, y + h), other, other_box)
-            > threshold * min(area, other_area)
-            for _, other_box, other, other_area in kept
-        ):
-            kept.append((index, (x, y, x + w, y + h), inside, area))
-    return [entry[0] for entry in kept]
-
-
-def _intersection(
-    a: npt.NDArray[np.bool_],
-    a_xyxy: tuple[int, int, int, int],
-    b: npt.NDArray[np.bool_],
-    b_xyxy: tuple[int, int, int, int],
-) -> int:
-    """Pixels in both masks, each given inside its own box."""
-    left, top = max(a_xyxy[0], b_xyxy[0]), max(a_xyxy[1], b_xyxy[1])
-    right, bottom = min(a_xyxy[2], b_xyxy[2]), min(a_xyxy[3], b_xyxy[3])
-    if right <= left or bottom <= top:
-        return 0
-    part_a = a[top - a_xyxy[1] : bottom - a_xyxy[1], left - a_xyxy[0] : right - a_xyxy[0]]
-    part_b = b[top - b_xyxy[1] : bottom - b_xyxy[1], left - b_xyxy[0] : right - b_xyxy[0]]
-    return int(np.count_nonzero(part_a & part_b))
+    boxes = np.array(boxes_xywh, dtype=np.float64).reshape(-1, 4)
+    edges = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+    kept: list[int] = []
+    held: list[Runs] = []
+    for index, rle in enumerate(masks):
+        mask, others = runs_with_sums(rle), edges[kept]
+        low = np.maximum(others[:, :2], edges[index, :2])
+        meets = (low < np.minimum(others[:, 2:], edges[index, 2:])).all(1)
+        rivals = (held[i] for i in np.flatnonzero(meets))
+        if not any(mask.shared_with(r) > threshold * min(mask.area, r.area) for r in rivals):
+            kept.append(index)
+            held.append(mask)
+    return kept

@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Crop", "crop_boxes", "point_grid"]
+__all__ = ["Crop", "crop_boxes", "grid_stages", "point_grid"]
 
 Crop = tuple[int, int, int, int]
 
@@ -30,6 +30,25 @@ def point_grid(points_per_side: int) -> npt.NDArray[np.float64]:
     side = np.linspace(step / 2, 1 - step / 2, points_per_side)
     x, y = np.meshgrid(side, side)
     return np.stack([x, y], axis=-1).reshape(-1, 2)
+
+
+def grid_stages(points_per_side: int, *, coarse_to_fine: bool) -> list[npt.NDArray[np.int64]]:
+    """The order in which the points of a grid are asked.
+
+    Args:
+        points_per_side: as in `point_grid`.
+        coarse_to_fine: every second point of every second row first, then the others, so that those
+            on masks found by then can be left out.
+
+    Returns:
+        Numbers of points in `point_grid`, stage by stage; together they are all of them.
+    """
+    numbers = np.arange(points_per_side**2)
+    if not coarse_to_fine:
+        return [numbers]
+    row, column = np.divmod(numbers, points_per_side)
+    coarse = (row % 2 == 1) & (column % 2 == 1) if points_per_side > 1 else numbers == 0
+    return [numbers[coarse], numbers[~coarse]]
 
 
 def crop_boxes(

@@ -1,4 +1,4 @@
-"""Ask for single objects: points in, the three masks of each point out.
+"""Ask for single objects: points, boxes and masks in, the masks of each object out.
 
 Source: `SamPredictor` (Kirillov et al., "Segment Anything", 2023) and `SAM2ImagePredictor`; the
 masks are those of transformers' processor, model and `post_process_masks`, up to float32 rounding
@@ -7,24 +7,115 @@ of logits beside the threshold.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from segcli.masks.rle import encode, segment_from_rle
-from segcli.models.sam.decoder import PredictedMasks, decode_points
-from segcli.models.sam.encoder import Encoded, upscale
+from segcli.masks.clip import clip_to_xyxy
+from segcli.masks.rle import segment_from_rle
+from segcli.models.answer_settings import AnswerSettings
+from segcli.models.sam.decoder import Decoder, Prompts
+from segcli.models.sam.encoder import Encoded, to_input_points
 from segcli.models.sam.encoder import encode as encode_image
+from segcli.models.sam.mask_input import as_input, logits_of_mask
+from segcli.models.sam.memory import prompts_at_once, with_less_at_once
 from segcli.models.sam.runtime import Runtime
+from segcli.models.sam.trace import Frame, trace
 from segcli.models.settings import GenerateSettings
-from segcli.records import RLE, Segment
+from segcli.records import Prompt, Segment
 
-__all__ = ["answer_points", "prompt_points"]
+__all__ = ["answer", "answer_points", "answer_prompts", "prompt_points"]
 
-# Masks are brought to the image's size a few at a time: about this many pixels at once.
-_PIXELS_AT_ONCE = 1 << 25
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """An encoded picture and how it is asked."""
+
+    runtime: Runtime
+    encoded: Encoded
+    settings: AnswerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What prompts that are decoded together have in common."""
+
+    points: int
+    box: bool
+    multimask: bool
+    best: bool
+
+
+def answer(
+    runtime: Runtime,
+    image: npt.NDArray[np.uint8],
+    prompts: Sequence[Prompt],
+    settings: AnswerSettings,
+) -> tuple[Segment, ...]:
+    """Encode an image once and ask for any number of objects.
+
+    Args:
+        runtime: the model.
+        image: (H, W, 3) uint8 RGB.
+        prompts: see `answer_prompts`. Without one the model is not run.
+        settings: how they are answered.
+
+    Raises:
+        MemoryError: there is not enough for a single prompt.
+    """
+    if not prompts:
+        return ()
+    with torch.inference_mode():
+        encoded = encode_image(runtime, image)
+    answers = answer_prompts(runtime, encoded, prompts, settings)
+    return tuple(segment for masks in answers for segment in masks)
+
+
+def answer_prompts(
+    runtime: Runtime,
+    encoded: Encoded,
+    prompts: Sequence[Prompt],
+    settings: AnswerSettings,
+) -> list[tuple[Segment, ...]]:
+    """Ask for objects in an encoded image.
+
+    Objects do not see each other: an answer is the same alone and among others.
+
+    Args:
+        runtime: the model.
+        encoded: the image.
+        prompts: one for each object, with a point inside, a box or a mask. A mask without points
+            and box comes with its own box: the models take none without a place to look at.
+        settings: how they are answered.
+
+    Returns:
+        For each prompt, in order, its masks at the image's size, also empty ones, with predicted
+        IoU (which is the score too) and the prompt itself.
+
+    Raises:
+        MemoryError: there is not enough for a single prompt.
+    """
+    # Logits that are to be refined are needed where the picture is padding, too.
+    whole = replace(encoded, needed=encoded.grid) if settings.cascade else encoded
+    scene = _Scene(runtime, whole, settings)
+    found: dict[int, tuple[Segment, ...]] = {}
+    groups: dict[_Kind, list[int]] = {}
+    for number, prompt in enumerate(prompts):
+        if prompt.mask is None:
+            groups.setdefault(_kind(prompt, settings), []).append(number)
+        else:
+            found[number] = _answer_to_mask(scene, prompt)
+    with torch.inference_mode():
+        decoder = Decoder(runtime, whole) if groups else None
+    for kind, numbers in groups.items():
+        assert decoder is not None
+        answers = _answers(scene, decoder, [prompts[n] for n in numbers], kind)
+        found.update(zip(numbers, answers, strict=True))
+    return [found[number] for number in range(len(prompts))]
 
 
 def prompt_points(
@@ -47,8 +138,7 @@ def prompt_points(
     if not len(points_xy):
         return
     with torch.inference_mode():
-        # A copy, because a decoded picture is read-only and PyTorch warns of such arrays.
-        encoded = encode_image(runtime, np.array(image))
+        encoded = encode_image(runtime, image)
     yield from answer_points(runtime, encoded, points_xy, settings)
 
 
@@ -71,24 +161,131 @@ def answer_points(
     Yields:
         For each point, in order, the three masks of the ambiguity-aware tokens in the model's
         order, at the image's size, each with its predicted IoU and its point.
+
+    Raises:
+        MemoryError: there is not enough for a single prompt.
     """
-    for start in range(0, len(points_xy), settings.points_per_batch):
-        chunk = points_xy[start : start + settings.points_per_batch]
-        with torch.inference_mode():
-            predicted = decode_points(runtime, encoded, chunk, multimask=True)
-        masks = _full_masks(encoded, predicted, settings.mask_threshold)
-        for (x, y), ious in zip(chunk.tolist(), predicted.ious.tolist(), strict=True):
-            yield tuple(
-                segment_from_rle(next(masks), predicted_iou=iou, point_xy=(x, y)) for iou in ious
-            )
+    asked = AnswerSettings(
+        multimask="all",
+        mask_threshold=settings.mask_threshold,
+        points_per_batch=settings.points_per_batch,
+    )
+    prompts = [Prompt(((x, y, 1),)) for x, y in points_xy.tolist()]
+    with torch.inference_mode():
+        decoder = Decoder(runtime, encoded)
+    kind = _Kind(points=1, box=False, multimask=True, best=False)
+    yield from _answers(_Scene(runtime, encoded, asked), decoder, prompts, kind)
 
 
-def _full_masks(encoded: Encoded, predicted: PredictedMasks, threshold: float) -> Iterator[RLE]:
-    """Every mask of a batch of prompts at the image's size, prompt by prompt."""
-    total, device = predicted.ious.numel(), predicted.ious.device
-    step = max(1, _PIXELS_AT_ONCE // (encoded.height * encoded.width))
-    for start in range(0, total, step):
-        indices = torch.arange(start, min(start + step, total), device=device)
-        with torch.inference_mode():
-            masks = upscale(encoded, predicted.logits(indices)) > threshold
-        yield from map(encode, masks.cpu().numpy())
+def _kind(prompt: Prompt, settings: AnswerSettings) -> _Kind:
+    box = prompt.box_xyxy is not None
+    ambiguous = len(prompt.points) == 1 and not box and prompt.mask is None
+    best = settings.multimask == "best"
+    multimask = settings.multimask == "all" or (best and ambiguous)
+    return _Kind(len(prompt.points), box, multimask, best)
+
+
+def _answers(
+    scene: _Scene, decoder: Decoder, prompts: Sequence[Prompt], kind: _Kind
+) -> Iterator[tuple[Segment, ...]]:
+    """Answers to prompts of one kind, in order: some decoded at once, each enlarged alone."""
+    at_once = prompts_at_once(scene.encoded.embedding, scene.settings.points_per_batch)
+    chunks = [range(i, min(i + at_once, len(prompts))) for i in range(0, len(prompts), at_once)]
+
+    def answered(chunk: Sequence[int]) -> list[tuple[Segment, ...]]:
+        return _decoded(scene, decoder, prompts[chunk[0] : chunk[-1] + 1], kind)
+
+    for some in scene.runtime.workers.map(partial(with_less_at_once, answered), chunks):
+        yield from some
+
+
+@torch.inference_mode()
+def _decoded(
+    scene: _Scene, decoder: Decoder, prompts: Sequence[Prompt], kind: _Kind
+) -> list[tuple[Segment, ...]]:
+    predicted = decoder.predict(_tensors(scene, prompts, kind), multimask=kind.multimask)
+    ious = predicted.ious.cpu()
+    kept = torch.arange(ious.numel()).view(ious.shape)
+    if kind.best:
+        kept = kept.gather(1, ious.argmax(dim=1, keepdim=True))
+    planes = predicted.logits(kept.flatten()).to("cpu", torch.float32)
+    planes = planes.view(*kept.shape, *planes.shape[1:])
+    found = []
+    for prompt, numbers, masks in zip(prompts, kept.tolist(), planes, strict=True):
+        pairs = list(zip(masks, ious.flatten()[numbers].tolist(), strict=True))
+        if scene.settings.cascade:
+            pairs = [_refined(scene, prompt, masks[0])]
+        found.append(tuple(_segment(scene, prompt, plane, iou) for plane, iou in pairs))
+    return found
+
+
+def _refined(scene: _Scene, prompt: Prompt, plane: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Ask the same again and again, each time with the logits of the mask before."""
+    kind = replace(_kind(prompt, scene.settings), multimask=False)
+    score = 0.0
+    for _ in range(scene.settings.cascade):
+        decoder = Decoder(scene.runtime, scene.encoded, as_input(scene.runtime, plane))
+        predicted = decoder.predict(_tensors(scene, [prompt], kind), multimask=False)
+        plane = predicted.logits(torch.zeros(1, dtype=torch.int64))[0].to("cpu", torch.float32)
+        score = float(predicted.ious[0, 0])
+    return plane, score
+
+
+@torch.inference_mode()
+def _answer_to_mask(scene: _Scene, prompt: Prompt) -> tuple[Segment, ...]:
+    assert prompt.mask is not None
+    if not prompt.points and prompt.box_xyxy is None:
+        x, y, width, height = segment_from_rle(prompt.mask).box_xywh
+        asked = replace(prompt, box_xyxy=(x, y, x + width, y + height))
+        # Its box is where to look, and nothing that the user said of the object.
+        scene = replace(scene, settings=replace(scene.settings, clip_to_box=False))
+    else:
+        asked = prompt
+    logits = logits_of_mask(scene.runtime, scene.encoded, prompt.mask)
+    decoder = Decoder(scene.runtime, scene.encoded, logits)
+    (masks,) = _decoded(scene, decoder, [asked], _kind(asked, scene.settings))
+    if asked is prompt:
+        return masks
+    return tuple(replace(segment, prompt_box_xyxy=None) for segment in masks)
+
+
+def _tensors(scene: _Scene, prompts: Sequence[Prompt], kind: _Kind) -> Prompts:
+    """Prompts of one kind as the decoder takes them, in pixels of the model's input."""
+    device = scene.runtime.device
+    points = labels = boxes = None
+    if kind.points:
+        given = np.array([prompt.points for prompt in prompts], dtype=np.float64)
+        points = to_input_points(scene.encoded, given[..., :2]).to(device)
+        labels = torch.from_numpy(given[..., 2].astype(np.int64)).to(device)
+    if kind.box:
+        corners = np.array([prompt.box_xyxy for prompt in prompts], dtype=np.float64)
+        boxes = to_input_points(scene.encoded, corners.reshape(-1, 2, 2)).flatten(1).to(device)
+    return Prompts(points, labels, boxes)
+
+
+def _segment(scene: _Scene, prompt: Prompt, plane: torch.Tensor, iou: float) -> Segment:
+    encoded, settings = scene.encoded, scene.settings
+    frame = Frame(0, 0, encoded.height, encoded.width)
+    rows, columns = encoded.resizer.nodes.needed, encoded.resizer.columns.needed
+    traced = trace(
+        encoded.resizer,
+        frame,
+        plane[:rows, :columns],
+        threshold=settings.mask_threshold,
+        offset=0,
+    )
+    mask = traced.rle
+    if settings.clip_to_box and prompt.box_xyxy is not None:
+        mask = clip_to_xyxy(mask, prompt.box_xyxy)
+    inside = [(x, y) for x, y, label in prompt.points if label]
+    return segment_from_rle(
+        mask,
+        score=round(iou, 6),
+        predicted_iou=round(iou, 6),
+        point_xy=inside[0] if inside else None,
+        prompt_points=prompt.points,
+        prompt_box_xyxy=prompt.box_xyxy,
+        category=prompt.category,
+        category_name=prompt.category_name,
+        id=prompt.id,
+    )

@@ -9,6 +9,7 @@ import torch
 
 from segcli.errors import ModelError
 from segcli.models.catalog import ModelRef
+from segcli.models.sam.workers import Workers
 
 __all__ = ["Runtime", "load_runtime"]
 
@@ -23,6 +24,8 @@ class Runtime:
         image_processor: its image processor.
         device: where it runs.
         dtype: the floating-point type of its weights and activations.
+        compiled: its larger functions are compiled when they are first called.
+        workers: threads for work on the CPU.
     """
 
     ref: ModelRef
@@ -30,6 +33,19 @@ class Runtime:
     image_processor: Any
     device: torch.device
     dtype: torch.dtype
+    workers: Workers
+    compiled: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        """The CPU has time for other work while the model runs."""
+        return self.device.type != "cpu"
+
+    def to_device(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels where and in the type in which the model wants them, without waiting."""
+        if self.device.type == "cuda":
+            pixels = pixels.pin_memory()
+        return pixels.to(self.device, self.dtype, non_blocking=True)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -39,7 +55,9 @@ class Runtime:
         return int(size["height"]), int(size["width"])
 
 
-def load_runtime(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Runtime:
+def load_runtime(
+    ref: ModelRef, device: torch.device, dtype: torch.dtype, *, compiled: bool = False
+) -> Runtime:
     """Load a model from its local directory: safetensors only, no remote code, no network.
 
     Raises:
@@ -63,4 +81,9 @@ def load_runtime(ref: ModelRef, device: torch.device, dtype: torch.dtype) -> Run
             why=f"{type(error).__name__}: {error}",
             fix="the folder needs config.json, preprocessor_config.json and *.safetensors",
         ) from error
-    return Runtime(ref, model.to(device).eval(), processor, device, dtype)
+    model = model.to(device).eval()
+    # Positions have more digits than bfloat16 holds.
+    model.prompt_encoder.float()
+    model.shared_image_embedding.float()
+    workers = Workers(torch.get_num_threads())
+    return Runtime(ref, model, processor, device, dtype, workers, compiled)

@@ -9,13 +9,31 @@ from transformers.models.sam import image_processing_sam as stock
 
 from segcli.masks.rle import encode, segment_from_mask
 from segcli.models.sam import filtering
-from segcli.models.sam.grid import crop_boxes, point_grid
+from segcli.models.sam.grid import crop_boxes, grid_stages, point_grid
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 32])
 def test_grid_is_the_reference_grid(side):
     """The same points in the same order as the reference grid."""
     assert np.allclose(point_grid(side), stock._build_point_grid(side).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 8, 9])
+def test_stages_are_the_grid_in_another_order(side):
+    """Each point is asked in one stage; without coarse to fine there is one, in grid order."""
+    everything = list(range(side**2))
+    (one,) = grid_stages(side, coarse_to_fine=False)
+    assert one.tolist() == everything
+    coarse, fine = grid_stages(side, coarse_to_fine=True)
+    assert sorted([*coarse.tolist(), *fine.tolist()]) == everything
+    assert len(coarse) == max(1, (side // 2) ** 2)
+
+
+def test_coarse_points_are_spread():
+    """Every second point of every second row comes first, so each other has one beside it."""
+    coarse, fine = (point_grid(8)[s] for s in grid_stages(8, coarse_to_fine=True))
+    gaps = np.abs(fine[:, None] - coarse).max(2).min(1)
+    assert np.allclose(gaps, 1 / 8)
 
 
 @pytest.mark.parametrize("size", [(480, 640), (333, 101), (64, 64)])
@@ -42,25 +60,22 @@ def logits() -> torch.Tensor:
     return smooth
 
 
-def test_stability(logits):
-    """Stability scores equal the reference's; an empty mask has none."""
-    ours = filtering.stability_scores(logits, 0.0, 0.5)
-    assert torch.equal(ours[1:], stock._compute_stability_score(logits, 0.0, 0.5)[1:])
-    assert torch.isnan(ours[0])
-
-
 def test_boxes(logits):
     """Inclusive boxes equal the reference's, zeros for an empty mask."""
     masks = logits > 1.0
-    assert torch.equal(filtering.inclusive_boxes(masks), stock._batched_mask_to_box(masks).float())
+    found = [filtering.inclusive_box(mask) for mask in masks.numpy()]
+    assert {box.dtype for box in found} == {np.dtype(np.float32)}
+    assert np.array_equal(found, stock._batched_mask_to_box(masks).numpy())
 
 
 @pytest.mark.parametrize("crop", [(0, 0, 100, 80), (40, 0, 90, 60), (10, 20, 60, 80)])
 def test_crop_edges(logits, crop):
-    """Masks cut off by a crop are found as the reference finds them."""
+    """Masks cut off by a crop are found as the reference finds them, which counts in the crop."""
     boxes = stock._batched_mask_to_box(logits > 1.0)
     theirs = stock._is_box_near_crop_edge(boxes, list(crop), [0, 0, 100, 80])
-    assert torch.equal(filtering.near_crop_edge(boxes.float(), crop, 80, 100), theirs)
+    corner = np.array([*crop[:2], *crop[:2]], np.float32)
+    ours = [filtering.near_crop_edge(box + corner, crop, 80, 100) for box in boxes.numpy()]
+    assert ours == theirs.tolist()
 
 
 def square(x: int, y: int, side: int) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""Objects named in words: a text in, masks of what it names out."""

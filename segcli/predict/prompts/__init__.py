@@ -1,0 +1,1 @@
+"""Prompts that a user gives: on the command line, or in files, one reader for each kind."""
