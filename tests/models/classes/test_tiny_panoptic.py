@@ -23,8 +23,8 @@ def run(*arguments) -> str:
     return done.stdout
 
 
-def scores(pred: Path, protocol: str) -> dict:
-    text = run("eval", pred, TRUTH, "--protocol", protocol, "--json")
+def scores(pred: Path, protocol: str, truth: Path = TRUTH) -> dict:
+    text = run("eval", pred, truth, "--protocol", protocol, "--json")
     return {
         name: value.get("pooled") if isinstance(value, dict) else value
         for name, value in json.loads(text)["metrics"].items()
@@ -91,15 +91,21 @@ def test_three_tasks_score_above_a_control(report, tmp_path):
 
 
 def test_our_post_processing_scores_no_less_than_transformers(report, tmp_path):
-    """The same logits through the stock panoptic post-processing give no higher PQ."""
-    from panoptic_scenes import write_truth
+    """The same logits through the stock panoptic post-processing give no higher PQ.
 
+    On 20 scenes that nothing was chosen on; the six examples are too few to tell.
+    """
+    from panoptic_scenes import make_panoptic_scene, write_truth
+
+    scenes = {f"{seed}": make_panoptic_scene(seed) for seed in range(700_040, 700_060)}
+    truth = tmp_path / "truth"
+    write_truth(scenes, tmp_path / "images", truth)
     model = find("tiny-panoptic")
-    call = ["predict", IMAGES, "-o", tmp_path / "ours", "--model", model.directory]
+    call = ["predict", tmp_path / "images", "-o", tmp_path / "ours", "--model", model.directory]
     run(*call, "--threshold", "0.5")
     predict = report.stock(model.directory)
-    found = {stem: predict(scene) for stem, scene in example_scenes().items()}
-    write_truth(found, tmp_path / "images", tmp_path / "theirs")
-    ours = scores(tmp_path / "ours", "panoptic")
-    theirs = scores(tmp_path / "theirs" / "panoptic.json", "panoptic")
+    found = {stem: predict(scene) for stem, scene in scenes.items()}
+    write_truth(found, tmp_path / "drawn", tmp_path / "theirs")
+    ours = scores(tmp_path / "ours", "panoptic", truth)
+    theirs = scores(tmp_path / "theirs" / "panoptic.json", "panoptic", truth)
     assert ours["pq"] >= theirs["pq"]
