@@ -212,6 +212,17 @@ def test_peaks_between_rows_are_no_pixels():
     assert traced.outer == 0
 
 
+@pytest.mark.parametrize("ends", [[-1.0, 3.0], [3.0, -1.0]])
+def test_a_pixel_at_the_cutoff_itself_is_outside(ends):
+    """Inside is above the cutoff: a pixel whose logit is the cutoff is not, as in painted masks."""
+    way, plane = way_of((2, 1), (4, 1)), torch.tensor(ends)[:, None]
+    painted = way.painted(plane).flatten().tolist()
+    assert sorted(painted) == [-1, 0, 2, 3]
+    traced = trace(way.resizer, way.frame, plane, threshold=0.0, offset=0.0)
+    assert decode(traced.rle).flatten().tolist() == [value > 0 for value in painted]
+    assert (traced.inner, traced.outer) == (2, 2)
+
+
 @pytest.mark.parametrize("size", [(3000, 7), (7, 3000)])
 def test_large_pictures(size):
     """Over thousands of rows or columns the border is where interpolation has it."""
