@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from segcli.errors import ConfigError, closest
+from segcli.models.layers import layered
 
 __all__ = ["MULTIMASK", "AnswerSettings", "Multimask", "answer_settings"]
 
@@ -72,11 +73,4 @@ def answer_settings(*layers: Mapping[str, Any]) -> AnswerSettings:
     Raises:
         ConfigError: a name is unknown, or a value out of range.
     """
-    known = {f.name for f in fields(AnswerSettings)}
-    values: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            if name not in known:
-                raise ConfigError(f"unknown setting '{name}'", fix=closest(name, known))
-            values[name] = value
-    return replace(AnswerSettings(), **values)
+    return AnswerSettings(**layered(AnswerSettings, layers))

@@ -7,10 +7,11 @@ and ``SAM2AutomaticMaskGenerator`` (sam2, Apache-2.0).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from segcli.errors import ConfigError, closest
+from segcli.errors import ConfigError
+from segcli.models.layers import layered
 
 __all__ = [
     "FAMILIES",
@@ -142,14 +143,7 @@ def generate_settings(*layers: Mapping[str, Any]) -> GenerateSettings:
     Raises:
         ConfigError: a name is unknown or a value out of range.
     """
-    known = {f.name for f in fields(GenerateSettings)}
-    values: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            if name not in known:
-                raise ConfigError(f"unknown setting '{name}'", fix=closest(name, known))
-            values[name] = value
-    return replace(GenerateSettings(), **values)
+    return GenerateSettings(**layered(GenerateSettings, layers))
 
 
 def stock_settings(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> GenerateSettings:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from segcli.errors import ConfigError, closest
+from segcli.models.layers import layered
 
 __all__ = ["TASKS", "ClassSettings", "Task", "class_settings"]
 
@@ -80,11 +81,4 @@ def class_settings(*layers: Mapping[str, Any]) -> ClassSettings:
     Raises:
         ConfigError: a name is unknown, or a value out of range.
     """
-    known = {f.name for f in fields(ClassSettings)}
-    values: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            if name not in known:
-                raise ConfigError(f"unknown setting '{name}'", fix=closest(name, known))
-            values[name] = value
-    return ClassSettings(**values)
+    return ClassSettings(**layered(ClassSettings, layers))

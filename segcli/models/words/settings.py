@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from segcli.errors import ConfigError, closest
+from segcli.errors import ConfigError
+from segcli.models.layers import layered
 
 __all__ = ["WORD_FAMILIES", "WordFamily", "WordSettings", "check_texts", "word_settings"]
 
@@ -122,11 +123,4 @@ def word_settings(texts: tuple[str, ...], *layers: Mapping[str, Any]) -> WordSet
     Raises:
         ConfigError: a name is unknown, or a value out of range.
     """
-    known = {f.name for f in fields(WordSettings)} - {"texts"}
-    values: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            if name not in known:
-                raise ConfigError(f"unknown setting '{name}'", fix=closest(name, known))
-            values[name] = value
-    return replace(WordSettings(texts), **values)
+    return WordSettings(texts, **layered(WordSettings, layers, besides={"texts"}))
