@@ -72,7 +72,8 @@ Window = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Look at larger pictures through a window of N pixels. [default: 0, off; U-Net: 512]",
+        help="Models of pixels: blend larger pictures from windows of N pixels; see also --tile. "
+        "[default: 0, off; U-Net: 512]",
         rich_help_panel=_PANEL,
     ),
 ]

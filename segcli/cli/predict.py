@@ -36,6 +36,7 @@ from segcli.cli.prompt_options import (
     book_for,
     read_listed,
 )
+from segcli.cli.tile_options import Tile, TileOverlap
 from segcli.cli.word_options import (
     BoxThreshold,
     DetectorName,
@@ -327,6 +328,8 @@ def predict_command(
     palette: Palette = None,
     window: Window = None,
     window_overlap: WindowOverlap = None,
+    tile: Tile = None,
+    tile_overlap: TileOverlap = None,
     point: Points = None,
     box: Boxes = None,
     mask: MaskFile = None,

@@ -20,6 +20,7 @@ from segcli.models.answer_settings import AnswerSettings
 from segcli.models.catalog import ModelRef, find, weights_hash
 from segcli.models.classes.settings import ClassSettings
 from segcli.models.settings import GenerateSettings, generate_settings, stock_settings
+from segcli.models.tiled import TileSettings
 from segcli.predict.answers import (
     annotated,
     answering,
@@ -36,6 +37,7 @@ from segcli.predict.outputs import Draw, NoOutputs, Outputs, remove_results
 from segcli.predict.plan import Item, plan_items
 from segcli.predict.prompts.book import Book
 from segcli.predict.settings import PredictSettings
+from segcli.predict.tiling import tile_settings, tiled, untruncated
 from segcli.predict.words import WordRun, word_run
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ class Prediction:
         sink: where results go.
         earlier: the manifest of earlier results in the folder, or an empty one.
         counts: images, ok, skipped, errors and segments so far.
+        tiles: how large pictures are cut; None: not at all.
     """
 
     request: Request
@@ -105,6 +108,7 @@ class Prediction:
     sink: Outputs | NoOutputs
     earlier: Mapping[str, Any] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    tiles: TileSettings | None = None
 
     def records(self, loaded: AnyLoaded | None) -> Iterator[dict[str, Any]]:
         """Run, yielding each picture's record in the order of the plan.
@@ -185,7 +189,7 @@ class Prediction:
 
         return load(
             self.model,
-            self.generate,
+            untruncated(self.generate, self.tiles),
             backend=settings.backend,
             compile=settings.compile,
             **where,
@@ -219,7 +223,8 @@ class Prediction:
             answer = answering(book, loaded)  # type: ignore[arg-type]
             job = Job(None, self.model.name, self.sink, exif, annotated(book), answer)
         else:
-            segment = loaded.segment  # type: ignore[union-attr]
+            whole = loaded.segment  # type: ignore[union-attr]
+            segment = tiled(whole, self.tiles, self.model, self.generate)
             annotate = getattr(loaded, "annotate", None)
             job = Job(segment, self.model.name, self.sink, exif, annotate)
         yield from run(job, self.todo)
@@ -251,6 +256,8 @@ def prepare(request: Request) -> Prediction:
     """
     model = with_class_ids(find(request.settings.model), request.settings)
     generate = _effective(model, request)
+    asked = bool(request.prompts is not None or request.settings.text)
+    tiles = tile_settings(request.settings, asked=asked)
     settings = replace(request.settings, format=chosen_formats(request.settings, generate))
     request = replace(request, settings=settings)
     for name in settings.format:
@@ -260,6 +267,7 @@ def prepare(request: Request) -> Prediction:
     decisive = {
         **asdict(settings),
         **_decisive(generate),
+        **(asdict(tiles) if tiles else {"tile": None, "tile_overlap": None}),
         "gt_image_ids": _fingerprint(request.image_ids),
         "prompts": request.prompts.fingerprint if request.prompts else None,
     }
@@ -285,7 +293,7 @@ def prepare(request: Request) -> Prediction:
     kept = sink.journal.records if isinstance(sink, Outputs) else ()
     items = plan_items(request.images, kept)
     todo = [item for item in items if not sink.is_done(item)]
-    return Prediction(request, items, todo, model, generate, manifest, sink, earlier)
+    return Prediction(request, items, todo, model, generate, manifest, sink, earlier, tiles=tiles)
 
 
 def _decisive(effective: Effective) -> dict[str, Any]:

@@ -48,6 +48,8 @@ class PredictSettings:
         detector: the model that finds boxes of words for a SAM; None: the model takes words itself.
         box_threshold: see `WordSettings`, as `text_threshold`.
         text_threshold: see `box_threshold`.
+        tile: see `TileSettings`, as `tile_overlap`; None or 0: pictures are looked at as a whole.
+        tile_overlap: see `tile`; None: an eighth of it.
 
     The others are the fields of `GenerateSettings`; None leaves the model's own default.
     `mask_threshold` is a logit of models that make masks from points, and a probability of
@@ -94,6 +96,8 @@ class PredictSettings:
     detector: str | None = None
     box_threshold: float | None = None
     text_threshold: float | None = None
+    tile: int | None = None
+    tile_overlap: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words.

@@ -9,28 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from segcli.masks.tiles import window_starts
 from segcli.models.classes.pixels import classes_of_pixels
 from segcli.models.classes.resample import resized_rows
 
-__all__ = ["classes_by_windows", "window_starts"]
+__all__ = ["classes_by_windows"]
 
 # The border of a window has little weight, and never none: a picture's border has no other window.
 _LEAST_WEIGHT = 1e-3
-
-
-def window_starts(length: int, window: int, overlap: float) -> list[int]:
-    """First positions of windows that cover a length, evenly spread, the last one at the end.
-
-    Args:
-        length: pixels to cover.
-        window: side of a window.
-        overlap: least share of a window that it has in common with the next one.
-    """
-    if length <= window:
-        return [0]
-    stride = max(1, int(window * (1 - overlap)))
-    count = -(-(length - window) // stride) + 1
-    return [round(i * (length - window) / (count - 1)) for i in range(count)]
 
 
 def classes_by_windows(

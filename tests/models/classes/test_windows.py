@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from segcli.masks.tiles import window_starts
 from segcli.models.classes.pixels import classes_of_pixels
-from segcli.models.classes.windows import classes_by_windows, window_starts
+from segcli.models.classes.windows import classes_by_windows
 
 
 @pytest.mark.parametrize("length", [10, 64, 65, 100, 1000, 12345])
