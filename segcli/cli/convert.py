@@ -64,7 +64,7 @@ def convert_command(
             metavar="FOLDER", help="The pictures, for formats that store no image size (yolo)."
         ),
     ] = None,
-    overlap: Annotated[
+    overlap_policy: Annotated[
         Literal["score", "small-on-top", "large-on-top"],
         typer.Option(
             metavar="POLICY",
@@ -87,7 +87,7 @@ def convert_command(
 
     Examples:
 
-        segcli convert out labels/ --to labels --overlap small-on-top
+        segcli convert out labels/ --to labels --overlap-policy small-on-top
 
         segcli convert annotations.json yolo/ --to yolo
 
@@ -117,7 +117,7 @@ def convert_command(
         reader,
         Path(target),
         to,
-        overlap,
+        overlap_policy,
         overwrite=overwrite,
         class_names=options.class_names,
     )

@@ -164,7 +164,7 @@ def predict_command(
             rich_help_panel=_OUT,
         ),
     ] = None,
-    overlap: Annotated[
+    overlap_policy: Annotated[
         str | None,
         typer.Option(
             metavar="POLICY",
@@ -329,7 +329,7 @@ def predict_command(
     window: Window = None,
     window_overlap: WindowOverlap = None,
     tile: Tile = None,
-    tile_overlap: TileOverlap = None,
+    overlap: TileOverlap = None,
     point: Points = None,
     box: Boxes = None,
     mask: MaskFile = None,

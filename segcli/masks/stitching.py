@@ -13,7 +13,9 @@ from segcli.masks.run_overlap import runs_with_sums
 from segcli.masks.tiles import Rectangle, Tile, runs_in_picture, union_of_runs
 from segcli.records import Segment
 
-__all__ = ["Rules", "Stitcher"]
+__all__ = ["Rules", "Stitcher", "in_picture"]
+
+_Corners = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ class Stitcher:
         if not len(starts):
             return None
         measured = segment_from_rle(encode_runs(starts, stops, self.height, self.width))
-        moved = [_moved(s, t.area) for s, t in zip(segments, tiles, strict=True)]
+        moved = [_provenance(s, t.area) for s, t in zip(segments, tiles, strict=True)]
         largest = max(moved, key=lambda s: s.area)
         return replace(
             largest,
@@ -183,7 +185,8 @@ class Stitcher:
             score=_mean([(s.score, s.area) for s in moved]),
             predicted_iou=_mean([(s.predicted_iou, s.area) for s in moved]),
             stability_score=_mean([(s.stability_score, s.area) for s in moved]),
-            crop_box_xywh=_around([s.crop_box_xywh for s in moved]),
+            crop_box_xywh=_xywh(_around([_xyxy(s.crop_box_xywh) for s in moved])),
+            prompt_box_xyxy=_around([s.prompt_box_xyxy for s in moved]),
         )
 
     def _is_rest(self, segment: Segment, tile: Tile) -> bool:
@@ -202,20 +205,36 @@ class Stitcher:
         return int((stops - starts).sum()) < AGREE * segment.area
 
 
+def in_picture(segment: Segment, area: Rectangle, height: int, width: int) -> Segment:
+    """A segment of a part of a picture as one of the picture.
+
+    Args:
+        segment: in pixels of the part.
+        area: where the part lies in the picture.
+        height: rows of the picture.
+        width: columns of the picture.
+    """
+    picture = Rectangle(0, 0, width, height)
+    starts, stops = union_of_runs([runs_in_picture(segment.mask, area, height, picture)])
+    measured = segment_from_rle(encode_runs(starts, stops, height, width))
+    return replace(_provenance(segment, area), mask=measured.mask, box_xywh=measured.box_xywh)
+
+
 def _box(segment: Segment) -> Rectangle:
     x, y, width, height = (int(v) for v in segment.box_xywh)
     return Rectangle(x, y, x + width, y + height)
 
 
-def _moved(segment: Segment, area: Rectangle) -> Segment:
-    """Its point and crop in the picture; its mask is left where it is."""
-    point, crop = segment.point_xy, segment.crop_box_xywh
+def _provenance(segment: Segment, area: Rectangle) -> Segment:
+    """What it was made from, in the picture; its mask is left where it is."""
+    left, top = area.left, area.top
+    point, crop, box = segment.point_xy, segment.crop_box_xywh, segment.prompt_box_xyxy
     return replace(
         segment,
-        point_xy=None if point is None else (point[0] + area.left, point[1] + area.top),
-        crop_box_xywh=None
-        if crop is None
-        else (crop[0] + area.left, crop[1] + area.top, crop[2], crop[3]),
+        point_xy=point and (point[0] + left, point[1] + top),
+        crop_box_xywh=crop and (crop[0] + left, crop[1] + top, crop[2], crop[3]),
+        prompt_points=tuple((x + left, y + top, label) for x, y, label in segment.prompt_points),
+        prompt_box_xyxy=box and (box[0] + left, box[1] + top, box[2] + left, box[3] + top),
     )
 
 
@@ -228,13 +247,18 @@ def _mean(values: Sequence[tuple[float | None, float]]) -> float | None:
     return round(sum(value * weight for value, weight in known) / total, 6)
 
 
-def _around(
-    boxes: Sequence[tuple[float, float, float, float] | None],
-) -> tuple[float, float, float, float] | None:
-    """The xywh box around boxes; None where one is missing."""
-    known = np.array([box for box in boxes if box is not None], dtype=np.float64).reshape(-1, 4)
+def _around(boxes: Sequence[_Corners | None]) -> _Corners | None:
+    """The xyxy box around boxes; None where one is missing."""
+    known = [box for box in boxes if box is not None]
     if len(known) < len(boxes):
         return None
-    left, top = (float(v) for v in known[:, :2].min(0))
-    right, bottom = (float(v) for v in (known[:, :2] + known[:, 2:]).max(0))
-    return left, top, right - left, bottom - top
+    lefts, tops, rights, bottoms = zip(*known, strict=True)
+    return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def _xyxy(box: _Corners | None) -> _Corners | None:
+    return box and (box[0], box[1], box[0] + box[2], box[1] + box[3])
+
+
+def _xywh(box: _Corners | None) -> _Corners | None:
+    return box and (box[0], box[1], box[2] - box[0], box[3] - box[1])

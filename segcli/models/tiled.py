@@ -25,11 +25,11 @@ class TileSettings:
 
     Attributes:
         tile: side of a tile in pixels; smaller pictures are looked at as a whole.
-        tile_overlap: pixels that a tile has in common with the next one, at least.
+        overlap: pixels that a tile has in common with the next one, at least.
     """
 
     tile: int
-    tile_overlap: int
+    overlap: int
 
     def __post_init__(self) -> None:
         """Refuse tiles that cannot be stitched.
@@ -41,9 +41,9 @@ class TileSettings:
             raise ConfigError(
                 f"--tile {self.tile} is too small", fix=f"at least {_LEAST_TILE} pixels"
             )
-        if not _LEAST_OVERLAP <= self.tile_overlap < self.tile / 2:
+        if not _LEAST_OVERLAP <= self.overlap < self.tile / 2:
             raise ConfigError(
-                f"--tile-overlap {self.tile_overlap} is out of range for --tile {self.tile}",
+                f"--overlap {self.overlap} is out of range for --tile {self.tile}",
                 why="tiles are stitched where they overlap, and half of one is its neighbour's",
                 fix=f"from {_LEAST_OVERLAP} to {(self.tile - 1) // 2} pixels",
             )
@@ -72,7 +72,7 @@ class Tiled:
         if height <= size and width <= size:
             return self.inner(image)[: self.most or None]
         stitcher = Stitcher(height, width, self.rules)
-        for tile in tiles_over(height, width, size, self.settings.tile_overlap):
+        for tile in tiles_over(height, width, size, self.settings.overlap):
             left, top, right, bottom = tile.area
             part = np.ascontiguousarray(image[top:bottom, left:right])
             stitcher.add(tile, self.inner(part))

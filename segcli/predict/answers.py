@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,12 @@ from segcli.predict.classes import refuse_class_options
 from segcli.predict.prompts.asked import to_prompt
 from segcli.predict.prompts.book import Book
 from segcli.predict.settings import PredictSettings
-from segcli.records import Segment, Segmentation
+from segcli.records import Prompt, Segment, Segmentation
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from segcli.models.prompted import Prompted
 
 __all__ = ["annotated", "answering", "prompt_settings", "refuse_prompt_options"]
 
@@ -76,9 +75,10 @@ def refuse_prompt_options(settings: PredictSettings) -> None:
 
 
 def answering(
-    book: Book, prompted: Prompted
+    book: Book,
+    ask: Callable[[npt.NDArray[np.uint8], Sequence[Prompt]], tuple[Segment, ...]],
 ) -> Callable[[InputImage, npt.NDArray[np.uint8]], tuple[Segment, ...]]:
-    """What is asked in a picture, put to a model.
+    """What is asked in a picture, put to a model: see `Prompted.answer`.
 
     The function raises ItemError where a prompt does not fit the picture.
     """
@@ -87,7 +87,7 @@ def answering(
         height, width = pixels.shape[:2]
         asked = book.objects.get(image.key, ())
         prompts = [to_prompt(each, image.source, height, width) for each in asked]
-        return prompted.answer(pixels, prompts)
+        return ask(pixels, prompts)
 
     return answer
 

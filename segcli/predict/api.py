@@ -37,7 +37,7 @@ from segcli.predict.outputs import Draw, NoOutputs, Outputs, remove_results
 from segcli.predict.plan import Item, plan_items
 from segcli.predict.prompts.book import Book
 from segcli.predict.settings import PredictSettings
-from segcli.predict.tiling import tile_settings, tiled, untruncated
+from segcli.predict.tiling import tile_settings, tiled, tiled_prompts, untruncated
 from segcli.predict.words import WordRun, word_run
 
 if TYPE_CHECKING:
@@ -220,7 +220,8 @@ class Prediction:
             return
         book, exif = self.request.prompts, self.request.settings.exif
         if book is not None:
-            answer = answering(book, loaded)  # type: ignore[arg-type]
+            ask = tiled_prompts(loaded.answer, self.tiles)  # type: ignore[union-attr]
+            answer = answering(book, ask)
             job = Job(None, self.model.name, self.sink, exif, annotated(book), answer)
         else:
             whole = loaded.segment  # type: ignore[union-attr]
@@ -256,8 +257,7 @@ def prepare(request: Request) -> Prediction:
     """
     model = with_class_ids(find(request.settings.model), request.settings)
     generate = _effective(model, request)
-    asked = bool(request.prompts is not None or request.settings.text)
-    tiles = tile_settings(request.settings, asked=asked)
+    tiles = tile_settings(request.settings)
     settings = replace(request.settings, format=chosen_formats(request.settings, generate))
     request = replace(request, settings=settings)
     for name in settings.format:
@@ -267,7 +267,7 @@ def prepare(request: Request) -> Prediction:
     decisive = {
         **asdict(settings),
         **_decisive(generate),
-        **(asdict(tiles) if tiles else {"tile": None, "tile_overlap": None}),
+        **(asdict(tiles) if tiles else {"tile": None, "overlap": None}),
         "gt_image_ids": _fingerprint(request.image_ids),
         "prompts": request.prompts.fingerprint if request.prompts else None,
     }
@@ -287,7 +287,7 @@ def prepare(request: Request) -> Prediction:
         earlier = earlier_manifest(request.folder, manifest, overwrite=request.overwrite)
         manifest.files = list(earlier.get("files") or ())
         colors = palette_colors(model.classes.categories, settings.palette) if model.classes else {}
-        options = WriteOptions(settings.overlap, request.image_ids, colors)
+        options = WriteOptions(settings.overlap_policy, request.image_ids, colors)
         draw = request.draw if settings.overlay else None
         sink = Outputs(request.folder, settings.format, options, draw, anew=request.overwrite)
     kept = sink.journal.records if isinstance(sink, Outputs) else ()

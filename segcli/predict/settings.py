@@ -29,7 +29,7 @@ class PredictSettings:
         compile: compile the model for a CUDA GPU.
         format: output formats besides ``segments.ndjson``; empty: what suits the results.
         overlay: also draw the masks over the picture.
-        overlap: which segment keeps a pixel that several claim in a label map.
+        overlap_policy: which segment keeps a pixel that several claim in a label map.
         exif: turn pictures upright as their EXIF orientation says.
         task: what a class-aware model does; None: what it was trained for.
         threshold: see `ClassSettings`, as the three others here; None: their defaults.
@@ -48,8 +48,8 @@ class PredictSettings:
         detector: the model that finds boxes of words for a SAM; None: the model takes words itself.
         box_threshold: see `WordSettings`, as `text_threshold`.
         text_threshold: see `box_threshold`.
-        tile: see `TileSettings`, as `tile_overlap`; None or 0: pictures are looked at as a whole.
-        tile_overlap: see `tile`; None: an eighth of it.
+        tile: see `TileSettings`, as `overlap`; None or 0: pictures are looked at as a whole.
+        overlap: see `tile`; None: an eighth of it.
 
     The others are the fields of `GenerateSettings`; None leaves the model's own default.
     `mask_threshold` is a logit of models that make masks from points, and a probability of
@@ -63,7 +63,7 @@ class PredictSettings:
     compile: bool = False
     format: tuple[str, ...] = ()
     overlay: bool = False
-    overlap: Overlap = "score"
+    overlap_policy: Overlap = "score"
     exif: bool = True
     points_per_side: int | None = None
     points_per_batch: int | None = None
@@ -97,7 +97,7 @@ class PredictSettings:
     box_threshold: float | None = None
     text_threshold: float | None = None
     tile: int | None = None
-    tile_overlap: int | None = None
+    overlap: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse unknown words.
@@ -107,7 +107,7 @@ class PredictSettings:
         """
         for name, choices in (
             ("backend", ("segcli", "transformers")),
-            ("overlap", ("score", "small-on-top", "large-on-top")),
+            ("overlap_policy", ("score", "small-on-top", "large-on-top")),
             ("dtype", ("auto", "float32", "bfloat16", "float16")),
             ("nms_metric", (None, "box_iou", "mask_smaller")),
             ("task", (None, *TASKS)),

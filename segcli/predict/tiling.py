@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,42 +12,34 @@ from segcli.models.catalog import ModelRef
 from segcli.models.classes.settings import ClassSettings
 from segcli.models.settings import GenerateSettings
 from segcli.models.tiled import Tiled, TileSettings
+from segcli.models.tiled_prompts import TiledPrompts
 from segcli.predict.settings import PredictSettings
+from segcli.predict.words import WordRun
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from segcli.records import Segment
+    from segcli.records import Prompt, Segment
 
-__all__ = ["rules_for", "tile_settings", "tiled", "untruncated"]
+__all__ = ["rules_for", "tile_settings", "tiled", "tiled_prompts", "untruncated"]
 
 # A tile's border is where models see least; what lies there must be in the next tile's middle.
 _OVERLAP_SHARE = 8
 
 
-def tile_settings(settings: PredictSettings, *, asked: bool) -> TileSettings | None:
+def tile_settings(settings: PredictSettings) -> TileSettings | None:
     """How pictures are cut, or None where they are looked at as a whole.
-
-    Args:
-        settings: those of the run.
-        asked: points, boxes, masks or words were given.
 
     Raises:
         ConfigError: a tile is too small, or the overlap too large for it.
         UsageError: a setting would be ignored.
     """
     if not settings.tile:
-        if settings.tile_overlap is not None:
-            raise UsageError("--tile-overlap is of tiles, and there are none", fix="--tile SIZE")
+        if settings.overlap is not None:
+            raise UsageError("--overlap is of tiles, and there are none", fix="--tile SIZE")
         return None
-    if asked:
-        raise UsageError(
-            "--tile is not for prompts or words, which were given",
-            why="it cuts pictures up for models that look for everything in them",
-            fix="leave --tile out",
-        )
-    overlap = settings.tile_overlap
+    overlap = settings.overlap
     return TileSettings(
         settings.tile, settings.tile // _OVERLAP_SHARE if overlap is None else overlap
     )
@@ -55,10 +47,13 @@ def tile_settings(settings: PredictSettings, *, asked: bool) -> TileSettings | N
 
 def rules_for(model: ModelRef, effective: object) -> Rules:
     """What the segments of a picture may be: objects that overlap, or a class for each pixel."""
+    classes = Rules(exclusive=True, whole=None)
+    if isinstance(effective, WordRun):
+        return classes if effective.output == "map" else Rules()
     if not isinstance(effective, ClassSettings) or effective.task == "instance":
         return Rules()
     if effective.task == "semantic":
-        return Rules(exclusive=True, whole=None)
+        return classes
     facts = model.classes
     assert facts is not None
     things = facts.things
@@ -82,3 +77,11 @@ def tiled(
         return segment
     most = effective.max_masks if isinstance(effective, GenerateSettings) else 0
     return Tiled(segment, tiles, rules_for(model, effective), most).segment
+
+
+def tiled_prompts(
+    answer: Callable[[npt.NDArray[np.uint8], Sequence[Prompt]], tuple[Segment, ...]],
+    tiles: TileSettings | None,
+) -> Callable[[npt.NDArray[np.uint8], Sequence[Prompt]], tuple[Segment, ...]]:
+    """A promptable model that is shown tiles, or the model itself where there are none."""
+    return answer if tiles is None else TiledPrompts(answer, tiles).answer

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from segcli.errors import UsageError
 from segcli.models.answer_settings import AnswerSettings, answer_settings
 from segcli.models.catalog import ModelRef, find
-from segcli.models.words.settings import WordSettings, word_settings
+from segcli.models.words.settings import Output, WordSettings, word_settings
 from segcli.predict.classes import refuse_class_options
 from segcli.predict.settings import PredictSettings
 
@@ -25,11 +25,13 @@ class WordRun:
         words: what is asked for, and what is kept.
         answers: how a SAM turns boxes into masks.
         detector: what finds the boxes; None: the model makes masks of words itself.
+        output: what the words give: boxes or masks of objects, or a map of each text.
     """
 
     words: WordSettings
     answers: AnswerSettings
     detector: ModelRef | None
+    output: Output
 
 
 def word_run(model: ModelRef, settings: PredictSettings) -> WordRun:
@@ -73,6 +75,7 @@ def word_run(model: ModelRef, settings: PredictSettings) -> WordRun:
         word_settings(settings.text, family.defaults, values),
         answer_settings(model.prompt_defaults, answers),
         detector,
+        family.output,
     )
 
 

@@ -361,7 +361,7 @@ def test_wide_label_maps_become_tiff(tmp_path):
 
 
 def test_the_overlap_option_reaches_the_label_map(tmp_path):
-    """--overlap decides the written pixel; the value i is segment i, counted from 1."""
+    """The overlap policy decides the written pixel; the value i is segment i, counted from 1."""
     large = segment_from_mask(np.ones((2, 3)), score=0.9)
     small = segment_from_mask(np.array([[1, 0, 0], [0, 0, 0]]), score=0.1)
     result = Segmentation(image=ImageRef("x.png", 2, 3), segments=(large, small))
