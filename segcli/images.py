@@ -35,6 +35,8 @@ _TO_UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Pixels that are copied at a time.
+_BAND_PIXELS = 1 << 20
 _ALPHA_MODES = frozenset({"LA", "La", "PA", "RGBA", "RGBa"})
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 
@@ -157,8 +159,19 @@ def _converted(image: Image.Image, orientation: int | None, *, deep_colour: bool
             image = Image.alpha_composite(white, rgba)
         elif image.mode not in {"RGB", "L", "1", "P"}:
             notes.append(f"{image.mode} converted to RGB")
-        pixels = np.asarray(image.convert("RGB"))
-    return Picture(np.ascontiguousarray(pixels), orientation, "; ".join(notes) or None)
+        pixels = _rgb(image)
+    return Picture(pixels, orientation, "; ".join(notes) or None)
+
+
+def _rgb(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """(H, W, 3), in bands of rows: Pillow would make three copies of a whole picture for it."""
+    width, height = image.size
+    pixels = np.empty((height, width, 3), np.uint8)
+    step = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, step):
+        band = image.crop((0, top, width, min(top + step, height)))
+        pixels[top : top + step] = np.asarray(band.convert("RGB"))
+    return pixels
 
 
 def _stretched(values: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.uint8], str]:
