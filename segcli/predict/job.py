@@ -23,9 +23,10 @@ __all__ = ["Job", "Sink", "run"]
 
 _log = logging.getLogger(__name__)
 
-# Pictures decoded ahead of the model, and results waiting to be written behind it.
-_AHEAD = 2
-_BEHIND = 2
+# Pictures decoded ahead of the model, and results waiting to be written behind it: each is one
+# more picture in memory.
+_AHEAD = 1
+_BEHIND = 1
 
 _Segment = Callable[[npt.NDArray[np.uint8]], tuple[Segment, ...]]
 

@@ -57,9 +57,11 @@ def encode(runtime: Runtime, image: npt.NDArray[np.uint8]) -> Encoded:
     height, width = image.shape[:2]
     # The layout is stated because transformers guesses it from the shape, and guesses wrong for
     # pictures that are one to three pixels high.
-    # A copy, because a decoded picture is read-only and PyTorch warns of such arrays.
+    # PyTorch warns of arrays that are read-only.
     batch = runtime.image_processor(
-        images=np.array(image), input_data_format="channels_last", return_tensors="pt"
+        images=image if image.flags.writeable else image.copy(),
+        input_data_format="channels_last",
+        return_tensors="pt",
     )
     pixels = runtime.to_device(batch["pixel_values"])
     fine = early = None

@@ -81,7 +81,8 @@ def load_runtime(
             why=f"{type(error).__name__}: {error}",
             fix="the folder needs config.json, preprocessor_config.json and *.safetensors",
         ) from error
-    model = model.to(device).eval()
+    # In place of autograd, the encoder writes into what it has.
+    model = model.to(device).eval().requires_grad_(False)
     # Positions have more digits than bfloat16 holds.
     model.prompt_encoder.float()
     model.shared_image_embedding.float()

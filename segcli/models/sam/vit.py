@@ -7,7 +7,8 @@ less memory and fewer copies:
   for all pairs of pixels (4096 x 4096 for each head); on a GPU it becomes further channels of
   queries and keys (one-hot keys), which fused attention takes as they are;
 - windows are cut out of queries, keys and values after projection, so padding is not projected:
-  a padded pixel's are the biases.
+  a padded pixel's are the biases;
+- what treats each pixel by itself is done for a band of rows at a time.
 
 Source: "Segment Anything" (Kirillov et al., 2023), "Exploring Plain Vision Transformer Backbones
 for Object Detection" (Li et al., 2022). B images of h x w pixels have D channels in n heads of d.
@@ -28,6 +29,8 @@ __all__ = ["encode_with_vit"]
 
 # Logits of so many bytes are made at a time, for the cache.
 _BYTES_AT_ONCE = 2 << 20
+# And so many pixels are projected: enough for the products to be quick.
+_PIXELS_AT_ONCE = 1024
 _Task = tuple[int, slice, slice, slice]
 
 
@@ -52,23 +55,22 @@ def encode_with_vit(
         hidden = hidden + encoder.pos_embed
     early = None
     for layer in encoder.layers:
-        hidden = hidden + _attended(layer, layer.layer_norm1(hidden), workers)
-        hidden += layer.mlp(layer.layer_norm2(hidden))
+        hidden = hidden + _attended(layer, hidden, workers)
+        for rows in _bands(hidden):
+            hidden[:, rows] += layer.mlp(layer.layer_norm2(hidden[:, rows]))
         if early is None and not layer.window_size:
             early = hidden
     return encoder.neck(hidden), hidden if early is None else early
 
 
 def _attended(layer: Any, hidden: torch.Tensor, workers: Workers) -> torch.Tensor:  # noqa: ANN401
-    """Self-attention of (B, h, w, D), in windows where the layer has them."""
+    """Self-attention of normalised (B, h, w, D), in windows where the layer has them."""
     attention = layer.attn
     batch, height, width, channels = hidden.shape
     side = layer.window_size or max(height, width)
     windows = -(-height // side), -(-width // side)
     size = (height, width) if not layer.window_size else (side, side)
-    projected = _padded(
-        attention.qkv(hidden), attention.qkv.bias, (windows[0] * size[0], windows[1] * size[1])
-    )
+    projected = _projected(layer, hidden, (windows[0] * size[0], windows[1] * size[1]))
     rows, columns = _relative(attention, size)
     result = projected.new_empty(*projected.shape[:3], channels)
     work = partial(_attend_window, projected, result, rows, columns, attention)
@@ -83,18 +85,28 @@ def _attended(layer: Any, hidden: torch.Tensor, workers: Workers) -> torch.Tenso
     return attended
 
 
-def _padded(
-    projected: torch.Tensor, bias: torch.Tensor | None, size: tuple[int, int]
+def _bands(hidden: torch.Tensor) -> Iterator[slice]:
+    """Rows of (B, h, w, D) to treat at a time."""
+    _, height, width, _ = hidden.shape
+    step = max(1, _PIXELS_AT_ONCE // width)
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
+
+
+def _projected(
+    layer: Any,  # noqa: ANN401
+    hidden: torch.Tensor,
+    size: tuple[int, int],
 ) -> torch.Tensor:
-    """(B, h, w, 3 D) with rows and columns of projected zeros behind."""
-    batch, height, width, channels = projected.shape
-    if (height, width) == size:
-        return projected
-    padded = projected.new_zeros(batch, *size, channels)
-    if bias is not None:
-        padded[:] = bias
-    padded[:, :height, :width] = projected
-    return padded
+    """Queries, keys and values of (B, h, w, D): (B, *size, 3 D), those of zeros behind."""
+    project = layer.attn.qkv
+    batch, height, width, _ = hidden.shape
+    projected = hidden.new_empty(batch, *size, project.out_features)
+    for padding in (projected[:, height:], projected[:, :height, width:]):
+        padding[:] = 0 if project.bias is None else project.bias
+    for rows in _bands(hidden):
+        projected[:, rows, :width] = project(layer.layer_norm1(hidden[:, rows]))
+    return projected
 
 
 def _tasks(
