@@ -102,7 +102,8 @@ Cascade = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Ask N times more, each time with the mask before. [default: 0]",
+        help="Ask N times more, each time with the mask before. Several points of an object are "
+        "corrections in their order: one more each time, all of them the last time. [default: 0]",
         rich_help_panel=_PANEL,
     ),
 ]
