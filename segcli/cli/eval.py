@@ -29,7 +29,7 @@ _OUT = "Results"
 _SHOWN = 10
 _SCORED_ONLY = (
     *("fail_under", "fail_over", "baseline", "max_drop", "csv", "per_image", "ci"),
-    *("metrics", "model", "device", "dtype", "resamples", "seed"),
+    *("metrics", "model", "device", "dtype", "clicks", "feed_mask", "resamples", "seed"),
     *("boundary_ratio", "spacing", "tolerance"),
 )
 
@@ -69,6 +69,8 @@ def eval_command(
     model: options.Model = None,
     device: options.Device = None,
     dtype: options.DType = None,
+    clicks: options.Clicks = None,
+    feed_mask: options.FeedMask = None,
     match: options.Match = None,
     pairs: options.PairsFile = None,
     missing: options.Missing = None,
@@ -178,6 +180,8 @@ def _prepare(given: dict[str, Any]) -> _Job:
     config = eval_config(given)
     baseline = read_baseline(config.baseline) if config.baseline else None
     prompts = {name: given[name] for name in ("model", "device", "dtype") if given[name]}
+    if given["feed_mask"] is not None:
+        prompts["feed_mask"] = given["feed_mask"]
     scoring = open_scoring(config, given["pred"], given["gt"], prompts)
     settings = scoring.settings
     names = score_names(scoring.protocol, settings.metric_options, settings.families)
