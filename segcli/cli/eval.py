@@ -45,6 +45,7 @@ def eval_command(
         bool,
         typer.Option(
             "--check",
+            metavar="",
             help="Score nothing: look at both sides, and name all that would mislead. "
             "Exit 3 when files are unmatched or damaged.",
             rich_help_panel=_OUT,

@@ -127,6 +127,7 @@ ReduceZeroLabel = Annotated[
     bool | None,
     typer.Option(
         "--reduce-zero-label",
+        metavar="",
         help="0 of the ground truth is void, and its class N is the predictions' N - 1 (ADE20K).",
         rich_help_panel=_RULES,
     ),
@@ -154,6 +155,7 @@ ClassAgnostic = Annotated[
     bool | None,
     typer.Option(
         "--class-agnostic/--per-class",
+        metavar="",
         help="COCO AP and PQ over all objects as one class. [default: per class, where both "
         "sides have some]",
         rich_help_panel=_RULES,
@@ -229,6 +231,7 @@ FeedMask = Annotated[
     bool | None,
     typer.Option(
         "--feed-mask/--no-feed-mask",
+        metavar="",
         help="Each click comes with the mask before, too, or with the clicks so far alone. "
         "[default: with it]",
         rich_help_panel=_POINTS,
@@ -275,6 +278,7 @@ Intervals = Annotated[
     bool | None,
     typer.Option(
         "--ci",
+        metavar="",
         help="95 % bootstrap confidence intervals over images.",
         rich_help_panel=_OUT,
     ),

@@ -89,6 +89,7 @@ def predict_command(
         typer.Option(
             "-0",
             "--null",
+            metavar="",
             help="The list is separated by NUL (find -print0).",
             rich_help_panel=_INPUT,
         ),
@@ -97,6 +98,7 @@ def predict_command(
         bool | None,
         typer.Option(
             "--exif/--no-exif",
+            metavar="",
             help="Turn pictures upright as EXIF says. [default: exif]",
             rich_help_panel=_INPUT,
         ),
@@ -139,6 +141,7 @@ def predict_command(
         bool | None,
         typer.Option(
             "--compile/--no-compile",
+            metavar="",
             help="Compile for a CUDA GPU; the first picture waits for it, up to minutes. "
             "[default: no-compile]",
             rich_help_panel=_MODEL,
@@ -159,6 +162,7 @@ def predict_command(
         bool | None,
         typer.Option(
             "--overlay/--no-overlay",
+            metavar="",
             help="Also draw the masks over each picture.",
             rich_help_panel=_OUT,
         ),
@@ -181,14 +185,41 @@ def predict_command(
         ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Redo everything.", rich_help_panel=_OUT)
+        bool, typer.Option("--overwrite", metavar="", help="Redo everything.", rich_help_panel=_OUT)
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", "-n", help="Print the plan and load no model.", rich_help_panel=_OUT
+            "--dry-run",
+            "-n",
+            metavar="",
+            help="Print the plan and load no model.",
+            rich_help_panel=_OUT,
         ),
     ] = False,
+    point: Points = None,
+    box: Boxes = None,
+    mask: MaskFile = None,
+    prompts: PromptFile = None,
+    each_point: EachPoint = False,
+    normalized: Normalized = False,
+    multimask: Multimask = None,
+    single_mask: SingleMask = False,
+    cascade: Cascade = None,
+    clip_to_box: ClipToBox = None,
+    text: Texts = None,
+    text_file: TextFile = None,
+    detector: DetectorName = None,
+    box_threshold: BoxThreshold = None,
+    text_threshold: TextThreshold = None,
+    task: Task = None,
+    threshold: Threshold = None,
+    overlap_mask_area_threshold: OverlapMaskAreaThreshold = None,
+    classes: Classes = None,
+    class_ids: ClassIds = None,
+    palette: Palette = None,
+    window: Window = None,
+    window_overlap: WindowOverlap = None,
     points_per_side: Annotated[
         int | None,
         typer.Option(
@@ -209,6 +240,7 @@ def predict_command(
         bool | None,
         typer.Option(
             "--coarse-to-fine/--every-point",
+            metavar="",
             help="Ask a quarter of the grid first, then only points on no mask found: quicker, "
             "and some masks are missed. [default: every-point]",
             rich_help_panel=_GRID,
@@ -319,29 +351,6 @@ def predict_command(
             rich_help_panel=_CROPS,
         ),
     ] = None,
-    task: Task = None,
-    threshold: Threshold = None,
-    overlap_mask_area_threshold: OverlapMaskAreaThreshold = None,
-    classes: Classes = None,
-    class_ids: ClassIds = None,
-    palette: Palette = None,
-    window: Window = None,
-    window_overlap: WindowOverlap = None,
-    point: Points = None,
-    box: Boxes = None,
-    mask: MaskFile = None,
-    prompts: PromptFile = None,
-    each_point: EachPoint = False,
-    normalized: Normalized = False,
-    multimask: Multimask = None,
-    single_mask: SingleMask = False,
-    cascade: Cascade = None,
-    clip_to_box: ClipToBox = None,
-    text: Texts = None,
-    text_file: TextFile = None,
-    detector: DetectorName = None,
-    box_threshold: BoxThreshold = None,
-    text_threshold: TextThreshold = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     json: Json = False,
