@@ -140,6 +140,8 @@ def eval_command(
 
         segcli eval masks/ gt/ --match '(\d+)_mask' --per-image rows.csv
 
+        segcli eval pictures/ labels/ --protocol points --model tiny --clicks 10
+
     Formats and the protocol are told by what the files hold, and said. Scores are given pooled over
     the data set and as the mean of images, where both are defined. Exit code 3: some images failed
     or had no counterpart; 4: a gate was not met.

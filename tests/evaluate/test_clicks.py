@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from helpers import blobs
@@ -11,6 +13,7 @@ from segcli.errors import ConfigError, UsageError
 from segcli.evaluate import EvalConfig, EvalSettings, Side, evaluate, settings_from
 from segcli.evaluate.clicks import Corrector
 from segcli.evaluate.points import PromptSettings, open_prompted
+from segcli.evaluate.run_files import Recorder, read_runs
 from segcli.masks.rle import decode, encode
 
 CLICKS = EvalSettings(protocol="points", workers=1, clicks=3)
@@ -110,6 +113,20 @@ def test_params_say_how_was_clicked(opened):
     one = EvalSettings(protocol="points", workers=1)
     params = evaluate(*opened(one), one).params
     assert not {"clicks", "mask_fed_back"} & params["model"].keys()
+
+
+def test_rows_of_a_run_can_be_compared(opened, tmp_path):
+    """Rows of `--per-image` carry the clicks: read back they give the scores of the run."""
+    path = tmp_path / "run.ndjson"
+    options = CLICKS.metric_options
+    recorder, lines = Recorder("points", options), []
+    result = evaluate(
+        *opened(), CLICKS, on_image=lambda row: lines.append(json.dumps(recorder.record(row)))
+    )
+    path.write_text("\n".join(lines))
+    run, _ = read_runs(str(path), str(path))
+    scores = run.sample.resample(np.ones((1, 2), np.int64)).scores
+    assert {name: values[0] for name, values in scores.items()} == pytest.approx(result.metrics)
 
 
 def test_feeding_the_mask_back_can_be_left_out(opened):

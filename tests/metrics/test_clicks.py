@@ -15,6 +15,8 @@ from segcli.metrics import metrics_for
 from segcli.metrics.base import MetricOptions, Pair
 from segcli.metrics.clicks import Clicks
 from segcli.metrics.points import Points
+from segcli.metrics.resample import Additive, Summing
+from segcli.metrics.resampling import resampler_for
 from segcli.metrics.stored import restore, store
 from segcli.records import ImageRef, Segmentation
 
@@ -125,6 +127,22 @@ def test_images_add_up_and_can_be_stored():
         assert data is not None
         total.add(restore(data, metric.zero()))
     assert total == measure([s for sessions in parts for s in sessions], clicks=2)
+
+
+def test_draws_of_images_are_those_of_their_sums():
+    """Confidence intervals: a draw scores what the images in it score together."""
+    metric = Clicks(MetricOptions(clicks=2))
+    images = [measure(s, clicks=2) for s in ([[3, 18]], [[20, 20], [1, 2]], [[16, 17]])]
+    resampler, plain = resampler_for(metric), Summing(metric)
+    weights = np.array([[1, 1, 1], [0, 3, 0], [2, 0, 1]])
+    for sums in images:
+        resampler.keep(sums)
+        plain.keep(sums)
+    found, expected = (r.resample(weights).scores for r in (resampler, plain))
+    assert isinstance(resampler, Additive)
+    assert found.keys() == expected.keys() == metric.undefined.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-12)
 
 
 def test_more_masks_than_clicks_are_refused():

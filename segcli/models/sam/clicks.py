@@ -20,6 +20,7 @@ from segcli.models.sam.asking import Scene, kind_of, segment_of, tensors_of
 from segcli.models.sam.decoder import Decoder
 from segcli.models.sam.encoder import encode as encode_image
 from segcli.models.sam.mask_input import as_input
+from segcli.models.sam.memory import with_less_at_once
 from segcli.models.sam.runtime import Runtime
 from segcli.models.settings import GenerateSettings
 from segcli.records import RLE, Prompt, Segment
@@ -79,7 +80,13 @@ def answer_clicks(
         encoded = replace(encoded, needed=encoded.grid) if session.feed_mask else encoded
         decoder = Decoder(runtime, encoded)
     scene = Scene(runtime, encoded, AnswerSettings(mask_threshold=settings.mask_threshold))
-    yield from runtime.workers.map(partial(_answered, scene, decoder, session), users)
+
+    def answered(numbers: Sequence[int]) -> list[tuple[Segment, ...]]:
+        return [_answered(scene, decoder, session, users[number]) for number in numbers]
+
+    alone = [[number] for number in range(len(users))]
+    for masks in runtime.workers.map(partial(with_less_at_once, answered), alone):
+        yield from masks
 
 
 @torch.inference_mode()

@@ -123,6 +123,18 @@ def test_a_user_may_be_content(runtime_of):
     assert [len(masks) for masks in answers] == [1, 3]
 
 
+def test_a_shortage_of_memory_is_said(runtime_of, monkeypatch):
+    """What torch says of memory becomes an error of Python's own kind."""
+
+    def broken(*_):
+        raise RuntimeError("DefaultCPUAllocator: not enough memory")
+
+    monkeypatch.setattr(room, "segment_of", broken)
+    users = [User(TRUTHS[0])]
+    with pytest.raises(MemoryError, match="single prompt"):
+        list(answer_clicks(runtime_of("sam2"), blobs(3, SIZE, SIZE), users, SETTINGS, Session(2)))
+
+
 def test_nobody_asks_nothing_is_run():
     """Without users the picture is not even encoded."""
     assert not list(answer_clicks(None, blobs(0), [], SETTINGS, Session(3)))
