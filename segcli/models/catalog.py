@@ -96,10 +96,10 @@ CATALOG: Mapping[str, CatalogEntry] = {
                 "sam2",
             )
             for size, megabytes, summary in (
-                ("tiny", 156, "SAM 2.1, Hiera-T: quick, better than SAM"),
+                ("tiny", 156, "SAM 2.1, Hiera-T: the quickest of these"),
                 ("small", 184, "SAM 2.1, Hiera-S"),
                 ("base-plus", 323, "SAM 2.1, Hiera-B+"),
-                ("large", 898, "SAM 2.1, Hiera-L: the best of the free ones"),
+                ("large", 898, "SAM 2.1, Hiera-L: the best of these"),
             )
         ),
         CatalogEntry(
