@@ -74,7 +74,9 @@ def convert_command(
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Write into a folder that holds files, replacing same names."
+            "--overwrite",
+            metavar="",
+            help="Write into a folder that holds files, replacing same names.",
         ),
     ] = False,
     json: Json = False,

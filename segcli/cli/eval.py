@@ -29,7 +29,7 @@ _OUT = "Results"
 _SHOWN = 10
 _SCORED_ONLY = (
     *("fail_under", "fail_over", "baseline", "max_drop", "csv", "per_image", "ci"),
-    *("metrics", "model", "device", "dtype", "resamples", "seed"),
+    *("metrics", "model", "device", "dtype", "clicks", "feed_mask", "resamples", "seed"),
     *("boundary_ratio", "spacing", "tolerance"),
 )
 
@@ -45,6 +45,7 @@ def eval_command(
         bool,
         typer.Option(
             "--check",
+            metavar="",
             help="Score nothing: look at both sides, and name all that would mislead. "
             "Exit 3 when files are unmatched or damaged.",
             rich_help_panel=_OUT,
@@ -69,6 +70,8 @@ def eval_command(
     model: options.Model = None,
     device: options.Device = None,
     dtype: options.DType = None,
+    clicks: options.Clicks = None,
+    feed_mask: options.FeedMask = None,
     match: options.Match = None,
     pairs: options.PairsFile = None,
     missing: options.Missing = None,
@@ -137,6 +140,8 @@ def eval_command(
 
         segcli eval masks/ gt/ --match '(\d+)_mask' --per-image rows.csv
 
+        segcli eval pictures/ labels/ --protocol points --model tiny --clicks 10
+
     Formats and the protocol are told by what the files hold, and said. Scores are given pooled over
     the data set and as the mean of images, where both are defined. Exit code 3: some images failed
     or had no counterpart; 4: a gate was not met.
@@ -178,6 +183,8 @@ def _prepare(given: dict[str, Any]) -> _Job:
     config = eval_config(given)
     baseline = read_baseline(config.baseline) if config.baseline else None
     prompts = {name: given[name] for name in ("model", "device", "dtype") if given[name]}
+    if given["feed_mask"] is not None:
+        prompts["feed_mask"] = given["feed_mask"]
     scoring = open_scoring(config, given["pred"], given["gt"], prompts)
     settings = scoring.settings
     names = score_names(scoring.protocol, settings.metric_options, settings.families)

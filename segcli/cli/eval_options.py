@@ -11,8 +11,10 @@ __all__ = [
     "BoundaryRatio",
     "ClassAgnostic",
     "ClassNames",
+    "Clicks",
     "DType",
     "Device",
+    "FeedMask",
     "GtFormat",
     "GtKind",
     "IgnoreIndex",
@@ -125,6 +127,7 @@ ReduceZeroLabel = Annotated[
     bool | None,
     typer.Option(
         "--reduce-zero-label",
+        metavar="",
         help="0 of the ground truth is void, and its class N is the predictions' N - 1 (ADE20K).",
         rich_help_panel=_RULES,
     ),
@@ -152,6 +155,7 @@ ClassAgnostic = Annotated[
     bool | None,
     typer.Option(
         "--class-agnostic/--per-class",
+        metavar="",
         help="COCO AP and PQ over all objects as one class. [default: per class, where both "
         "sides have some]",
         rich_help_panel=_RULES,
@@ -213,6 +217,26 @@ DType = Annotated[
         rich_help_panel=_POINTS,
     ),
 ]
+Clicks = Annotated[
+    int | None,
+    typer.Option(
+        "--clicks",
+        metavar="N",
+        help="Up to N clicks an object, each on the largest error of the mask before: mean IoU "
+        "after each, and clicks to IoU 0.80, 0.85 and 0.90 (NoC). [default: 1]",
+        rich_help_panel=_POINTS,
+    ),
+]
+FeedMask = Annotated[
+    bool | None,
+    typer.Option(
+        "--feed-mask/--no-feed-mask",
+        metavar="",
+        help="Each click comes with the mask before, too, or with the clicks so far alone. "
+        "[default: with it]",
+        rich_help_panel=_POINTS,
+    ),
+]
 Match = Annotated[
     str | None,
     typer.Option(
@@ -254,6 +278,7 @@ Intervals = Annotated[
     bool | None,
     typer.Option(
         "--ci",
+        metavar="",
         help="95 % bootstrap confidence intervals over images.",
         rich_help_panel=_OUT,
     ),

@@ -11,9 +11,13 @@ from segcli.cli.options import Debug, Json, NoColor, Quiet, Verbose
 from segcli.cli.output import Output, reporting
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from segcli.models.catalog import ModelRef
 
 __all__ = ["models_app"]
+
+_PROMPTED = ["everything", "prompts"]
 
 models_app = typer.Typer(
     help="List, describe and download models.", no_args_is_help=True, rich_markup_mode="markdown"
@@ -44,26 +48,34 @@ def list_command(
     if json:
         output.json({"schema": "segcli.models/1", "models": rows, "families": families})
         return
-    from rich.markup import escape  # noqa: PLC0415 (rich is slow to import)
-    from rich.table import Table  # noqa: PLC0415
+    _print_list(output, rows, families)
+    output.note(
+        "segcli models pull NAME fetches one; any Hub id (owner/name) or local directory of these "
+        "families works too; segcli models info NAME says what a model can do, and its defaults"
+    )
 
-    table = Table("name", "here", "MB", "licence", "family", "what it is", box=None, pad_edge=False)
+
+def _print_list(output: Output, rows: list[dict[str, Any]], families: list[dict[str, Any]]) -> None:
+    from rich.padding import Padding  # noqa: PLC0415 (rich is slow to import)
+    from rich.table import Column, Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(
+        Column("name", no_wrap=True), "here", Column("MB", justify="right"), "licence",
+        Column("family", no_wrap=True), "what it is", box=None, pad_edge=False,
+    )  # fmt: skip
     for row in rows:
         here = "yes" if row["present"] else "no"
         table.add_row(row["name"], here, str(row["megabytes"]), row["licence"], row["family"],
                       row["summary"])  # fmt: skip
+    output.stdout.print("Models with a short name, for --model:\n")
     output.stdout.print(table)
-    output.stdout.print()
-    table = Table("family", "tasks (default first)", "what it is", box=None, pad_edge=False)
+    output.stdout.print("\nFamilies that load, with their tasks, the default first:\n")
     for family in families:
         example = f"; {family['example']}" if family["example"] else ""
-        table.add_row(family["type"], ", ".join(family["tasks"]),
-                      escape(family["summary"] + example))  # fmt: skip
-    output.stdout.print(table)
-    output.note(
-        "any Hub id (owner/name) or local directory of these families works; segcli models info "
-        "NAME says what a checkpoint was trained for, its classes and its licence"
-    )
+        output.stdout.print(Text(f"{family['type']}: {', '.join(family['tasks'])}"))
+        # A line of its own, so that a checkpoint's name is never broken.
+        output.stdout.print(Padding(Text(family["summary"] + example), (0, 0, 0, 4), expand=False))
 
 
 @models_app.command("info")
@@ -76,45 +88,98 @@ def info_command(
     no_color: NoColor = False,
     debug: Debug = False,
 ) -> None:
-    """Say where a model lies and which settings it uses.
+    """Say what a model can do, where it lies and which settings it uses.
 
     Example:
 
         segcli models info tiny-panoptic
     """
     del debug
-    from segcli.models.catalog import find, weights_hash  # noqa: PLC0415 (stay quick)
+    from segcli.errors import ModelError  # noqa: PLC0415 (`--version` must stay quick)
+    from segcli.models.catalog import CATALOG, find  # noqa: PLC0415
 
     output = Output(quiet=quiet, verbose=verbose, no_color=no_color)
-    model = find(name)
-    facts: dict[str, Any] = {
+    try:
+        facts = _facts(find(name))
+    except ModelError as error:
+        if name not in CATALOG:
+            raise
+        facts = _stated(name)
+        output.note(f"{error.message}: {error.fix}")
+    if json:
+        output.json(facts)
+        return
+    for line in _told(facts):
+        output.line(line)
+
+
+def _facts(model: ModelRef) -> dict[str, Any]:
+    """What is known of a model on this machine."""
+    from segcli.models.catalog import weights_hash  # noqa: PLC0415 (stay quick)
+
+    size = sum(p.stat().st_size for p in model.directory.glob("*.safetensors"))
+    return {
         "schema": "segcli.model/1",
         "name": model.name,
+        "present": True,
         "type": model.model_type,
         "licence": _licence(model),
         "summary": model.card.get("summary", ""),
         "directory": str(model.directory),
         "revision": model.revision,
         "weights": weights_hash(model),
-        "megabytes": round(
-            sum(p.stat().st_size for p in model.directory.glob("*.safetensors")) / 1e6, 1
-        ),
+        "megabytes": round(size / 1e6, 1),
         **_abilities(model),
     }
-    if json:
-        output.json(facts)
-        return
+
+
+def _stated(name: str) -> dict[str, Any]:
+    """What the catalog says of a model that is not on this machine, and its family's defaults."""
+    from dataclasses import asdict  # noqa: PLC0415 (`--version` must stay quick)
+
+    from segcli.models.catalog import CATALOG  # noqa: PLC0415
+    from segcli.models.settings import FAMILIES, generate_settings  # noqa: PLC0415
+
+    row, entry = _described(name), CATALOG[name]
+    return {
+        "schema": "segcli.model/1",
+        "name": name,
+        "present": False,
+        "type": entry.family,
+        "licence": entry.licence,
+        "summary": entry.summary,
+        "hub_id": entry.hub_id,
+        "megabytes": entry.megabytes,
+        "tasks": row["tasks"],
+        "generate": asdict(generate_settings(FAMILIES[entry.family].defaults)),
+    }
+
+
+_HEADINGS = {
+    "generate": "segment-everything settings",
+    "prompts": "settings of prompts",
+}
+
+
+def _told(facts: dict[str, Any]) -> Iterator[str]:
+    """Facts as lines for people: settings are named as the options of `segcli predict` are."""
     for key, value in facts.items():
-        if key in ("generate", "settings", "classes"):
-            output.line("segment-everything settings:" if key == "generate" else f"{key}:")
+        if key == "present":
+            yield f"on this machine: {'yes' if value else 'no'}"
+        elif isinstance(value, dict):
+            yield f"{_HEADINGS.get(key, key)}:"
             for setting, number in value.items():
-                output.line(
-                    f"  {setting.replace('_', '-') if key != 'classes' else setting}: {number}"
-                )
+                if key == "classes":
+                    yield f"  {setting}: {number}"
+                elif setting == "multimask" and isinstance(number, bool):
+                    yield f"  multimask: {'all' if number else 'single'}"
+                else:
+                    said = ("no", "yes")[number] if isinstance(number, bool) else number
+                    yield f"  {setting.replace('_', '-')}: {said}"
         elif isinstance(value, list):
-            output.line(f"{key}: {', '.join(map(str, value))}")
+            yield f"{key}: {', '.join(map(str, value))}"
         elif key != "schema" and value:
-            output.line(f"{key}: {value}")
+            yield f"{key}: {value}"
 
 
 @models_app.command("pull")
@@ -153,13 +218,19 @@ def _abilities(model: ModelRef) -> dict[str, Any]:
     """What a model can do and with which settings."""
     from dataclasses import asdict  # noqa: PLC0415 (`--version` must stay quick)
 
+    from segcli.models.answer_settings import answer_settings  # noqa: PLC0415
     from segcli.models.settings import generate_settings  # noqa: PLC0415
 
     facts = model.classes
     if facts is None and model.words is not None and not model.takes_prompts:
-        return {"settings": dict(model.words.defaults)}
+        return {"tasks": ["words"], "settings": dict(model.words.defaults)}
     if facts is None:
-        return {"generate": asdict(generate_settings(model.generate_defaults))}
+        prompts = asdict(answer_settings(model.prompt_defaults))
+        return {
+            "tasks": [*_PROMPTED, *(["words"] if model.words else [])],
+            "generate": asdict(generate_settings(model.generate_defaults)),
+            "prompts": {name: prompts[name] for name in ("multimask", "cascade", "clip_to_box")},
+        }
     from segcli.predict.classes import settings_for  # noqa: PLC0415
     from segcli.predict.settings import PredictSettings  # noqa: PLC0415
 
@@ -182,8 +253,7 @@ def _families() -> list[dict[str, Any]]:
     from segcli.models.words.settings import WORD_FAMILIES  # noqa: PLC0415
 
     prompted = [
-        {"type": name, "tasks": ["everything", "prompts"], "summary": "masks without classes",
-         "example": None}
+        {"type": name, "tasks": _PROMPTED, "summary": "masks without classes", "example": None}
         for name in FAMILIES
         if not name.endswith("_video")
     ]  # fmt: skip
@@ -210,12 +280,17 @@ def _families() -> list[dict[str, Any]]:
 def _described(name: str) -> dict[str, Any]:
     from segcli.errors import ModelError  # noqa: PLC0415 (`--version` must stay quick)
     from segcli.models.catalog import CATALOG, find  # noqa: PLC0415
+    from segcli.models.settings import FAMILIES  # noqa: PLC0415
+    from segcli.models.words.settings import WORD_FAMILIES  # noqa: PLC0415
 
     entry = CATALOG[name]
-    family = entry.family
+    # Checkpoints of videos have a type of their own, and load as their family for pictures.
+    family = FAMILIES[entry.family].name if entry.family in FAMILIES else entry.family
+    tasks = [*_PROMPTED, *(["words"] if entry.family in WORD_FAMILIES else [])]
     try:
-        family = find(name).family.name
-        present = True
+        model = find(name)
+        family, present = model.family.name, True
+        tasks = list(model.classes.tasks) if model.classes else tasks
     except ModelError:
         present = False
     return {
@@ -223,6 +298,7 @@ def _described(name: str) -> dict[str, Any]:
         "hub_id": entry.hub_id or None,
         "present": present,
         "family": family,
+        "tasks": tasks,
         "megabytes": entry.megabytes,
         "licence": entry.licence,
         "summary": entry.summary,

@@ -11,15 +11,25 @@ __all__ = ["ConfigFile", "Debug", "Json", "NoColor", "Preset", "Quiet", "Verbose
 _PANEL = "Output and settings"
 
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Only errors on stderr.", rich_help_panel=_PANEL)
+    bool,
+    typer.Option(
+        "--quiet", "-q", metavar="", help="Only errors on stderr.", rich_help_panel=_PANEL
+    ),
 ]
 Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="More detail on stderr.", rich_help_panel=_PANEL)
+    bool,
+    typer.Option(
+        "--verbose", "-v", metavar="", help="More detail on stderr.", rich_help_panel=_PANEL
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.", rich_help_panel=_PANEL)]
+Json = Annotated[
+    bool, typer.Option("--json", metavar="", help="JSON on stdout.", rich_help_panel=_PANEL)
+]
 NoColor = Annotated[
     bool,
-    typer.Option("--no-color", help="No colour; NO_COLOR does the same.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--no-color", metavar="", help="No colour; NO_COLOR does the same.", rich_help_panel=_PANEL
+    ),
 ]
 ConfigFile = Annotated[
     str | None,
@@ -35,5 +45,7 @@ Preset = Annotated[
 ]
 Debug = Annotated[
     bool,
-    typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--debug", metavar="", help="Show the traceback of an error.", rich_help_panel=_PANEL
+    ),
 ]

@@ -72,13 +72,17 @@ PromptFile = Annotated[
 EachPoint = Annotated[
     bool,
     typer.Option(
-        "--each-point", help="Every point is an object of its own.", rich_help_panel=_PANEL
+        "--each-point",
+        metavar="",
+        help="Every point is an object of its own.",
+        rich_help_panel=_PANEL,
     ),
 ]
 Normalized = Annotated[
     bool,
     typer.Option(
         "--normalized",
+        metavar="",
         help="Points and boxes are fractions, 0 to 1, of width and height; else pixels of the "
         "upright picture.",
         rich_help_panel=_PANEL,
@@ -96,13 +100,16 @@ Multimask = Annotated[
 ]
 SingleMask = Annotated[
     bool,
-    typer.Option("--single-mask", help="Short for --multimask single.", rich_help_panel=_PANEL),
+    typer.Option(
+        "--single-mask", metavar="", help="Short for --multimask single.", rich_help_panel=_PANEL
+    ),
 ]
 Cascade = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Ask N times more, each time with the mask before. [default: 0]",
+        help="Ask N times more, each time with the mask before. Several points of an object are "
+        "corrections in their order: one more each time, all of them the last time. [default: 0]",
         rich_help_panel=_PANEL,
     ),
 ]
@@ -110,6 +117,7 @@ ClipToBox = Annotated[
     bool | None,
     typer.Option(
         "--clip-to-box/--no-clip-to-box",
+        metavar="",
         help="Nothing of a mask outside of its box. [default: the model's, no]",
         rich_help_panel=_PANEL,
     ),

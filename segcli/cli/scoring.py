@@ -63,7 +63,8 @@ def open_scoring(
         config: the settings in effect.
         pred: path of the predictions; of the pictures, where a model is prompted.
         gt: path of the ground truth.
-        prompts: what is said of the model that is prompted: `model`, `device`, `dtype`.
+        prompts: what is said of the model that is prompted: `model`, `device`, `dtype`,
+            `feed_mask`.
 
     Raises:
         UsageError: a side cannot be opened, or cannot be scored so.
@@ -98,10 +99,14 @@ def _open(pred: Side, gt: Side, settings: EvalSettings, prompts: Mapping[str, An
     answered = settings.protocol == "points" and holds_records(pred.path)
     if settings.protocol == "points" and not answered:
         return _prompted(pred, gt, settings, prompts)
-    if prompts:
-        flag, value = next(iter(prompts.items()))
+    asked = dict(prompts)
+    if settings.clicks > 1:
+        asked["clicks"] = settings.clicks
+    if asked:
+        flag, value = next(iter(asked.items()))
+        said = "feed-mask" if flag == "feed_mask" else f"{flag} {value}"
         raise UsageError(
-            f"--{flag} {value} needs --protocol points and pictures",
+            f"--{said} needs --protocol points and pictures",
             why=f"{pred.path} holds answers already"
             if answered
             else "only there a model makes the predictions",
@@ -141,6 +146,7 @@ def refuse_idle(given: Mapping[str, Any], scoring: Scoring) -> None:
     families = scoring.settings.families
     raster = any(s.kind == "panoptic" and s.format == "labels" for s in scoring.sources)
     drawn = given.get("ci", True)
+    clicked = scoring.settings.clicks > 1
     needs = {
         "spacing": ("distance" in families, "distances are not measured", "--metrics all"),
         "tolerance": ("distance" in families, "distances are not measured", "--metrics all"),
@@ -148,6 +154,7 @@ def refuse_idle(given: Mapping[str, Any], scoring: Scoring) -> None:
         "label_divisor": (raster, "no side is a panoptic label map", "--kind panoptic"),
         "resamples": (drawn, "there are no intervals", "--ci"),
         "seed": (drawn, "there are no intervals", "--ci"),
+        "feed_mask": (clicked, "there is no mask before the first click", "--clicks 5"),
     }
     for name, (used, why, remedy) in needs.items():
         if given.get(name) is not None and not used:

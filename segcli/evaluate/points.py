@@ -1,8 +1,11 @@
-"""Prompt a model from the ground truth: one point an object, and its masks as predictions."""
+"""Prompt a model from the ground truth, and take its masks as predictions.
+
+A point an object, or several clicks of which each corrects the mask before.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from segcli.errors import ImageError, InputError, ItemError, PairError, UsageError
+from segcli.evaluate.clicks import Corrector
 from segcli.evaluate.names import NameRule
 from segcli.evaluate.pairing import index_names, rule_of
 from segcli.evaluate.protocol import PROMPTED
@@ -24,7 +28,7 @@ from segcli.masks.rle import decode
 from segcli.metrics.points import targets
 from segcli.models.catalog import ModelRef, find, weights_hash
 from segcli.models.settings import generate_settings
-from segcli.records import ImageRef, LabelKind, Segment, Segmentation
+from segcli.records import RLE, ImageRef, LabelKind, Segment, Segmentation
 
 if TYPE_CHECKING:
     from segcli.models.segmenter import Loaded
@@ -43,12 +47,14 @@ class PromptSettings:
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
         exif: turn pictures upright as their EXIF orientation says.
+        feed_mask: where there are several clicks, each pass is given the mask before.
     """
 
     model: str = "tiny"
     device: str = "auto"
     dtype: str = "auto"
     exif: bool = True
+    feed_mask: bool = True
 
 
 class PromptedSource(Source):
@@ -56,7 +62,8 @@ class PromptedSource(Source):
 
     The segments of an image are the three masks of each object, object by object, in the model's
     order: `id` is the object's (see `segcli.metrics.points.targets`), `predicted_iou` the model's
-    own estimate, `point_xy` the prompt.
+    own estimate, `point_xy` the prompt. With several clicks they are instead each object's masks
+    click by click, `prompt_points` the clicks so far.
 
     Images may be read by several threads: they are decoded at once, and the model takes one at a
     time. It is loaded by `load`, or by the first image.
@@ -68,6 +75,7 @@ class PromptedSource(Source):
         settings: how it is run.
         pairing: finds the rule by which `evaluate` will pair them.
         single: the one picture is meant for the one ground truth, whatever their names.
+        clicks: the most clicks of an object.
 
     Raises:
         InputError: two pictures or two ground truths have one name.
@@ -85,10 +93,12 @@ class PromptedSource(Source):
         pairing: Callable[[Source, Source], NameRule] = rule_of,
         *,
         single: bool = False,
+        clicks: int = 1,
     ) -> None:
+        asked = "one point" if clicks == 1 else f"up to {clicks} clicks"
         self.description = (
-            f"masks that the model {model.name} makes of {len(images)} pictures, prompted with one "
-            "point for each object of the ground truth"
+            f"masks that the model {model.name} makes of {len(images)} pictures, prompted with "
+            f"{asked} for each object of the ground truth"
         )
         if not model.takes_prompts:
             raise UsageError(
@@ -101,6 +111,7 @@ class PromptedSource(Source):
         self._gt = gt
         self._model = model
         self._settings = settings
+        self._clicks = clicks
         self._lock = Lock()
         self._loaded: Loaded | None = None
         rule = pairing(self, gt)
@@ -141,6 +152,7 @@ class PromptedSource(Source):
     def facts(self) -> dict[str, Any]:
         """Which model was prompted and how, for the `params` block; the model is loaded."""
         model, loaded = self._model, self.load()
+        clicks = {"clicks": self._clicks, "mask_fed_back": self._settings.feed_mask}
         return {
             "name": model.name,
             "type": model.model_type,
@@ -148,6 +160,7 @@ class PromptedSource(Source):
             "weights": weights_hash(model),
             "mask_threshold": loaded.settings.mask_threshold,
             "exif": self._settings.exif,
+            **(clicks if self._clicks > 1 else {}),
             **loaded.facts(),
         }
 
@@ -182,7 +195,7 @@ class PromptedSource(Source):
                 why="points are found in the ground truth and put to the picture, pixel by pixel",
                 fix="give the pictures that the ground truth was drawn on, at the same size",
             )
-        segments = self._answers(picture, targets(gt), image.source)
+        segments = self._answers(picture, gt, image.source)
         return Segmentation(reference, segments, model=self._model.name)
 
     def size_of(self, key: str) -> tuple[int, int] | None:
@@ -204,19 +217,14 @@ class PromptedSource(Source):
         page, exif = image.page or 0, self._settings.exif
         return decode_image(data, image.source, page=page, apply_exif=exif)
 
-    def _answers(
-        self, picture: Picture, objects: Sequence[Segment], name: str
-    ) -> tuple[Segment, ...]:
-        from segcli.models.sam.prompts import prompt_points  # noqa: PLC0415 (loads torch)
-
-        loaded = self.load()
-        points = np.array([central_point(decode(o.mask)) for o in objects], float).reshape(-1, 2)
+    def _answers(self, picture: Picture, gt: Segmentation, name: str) -> tuple[Segment, ...]:
+        self.load()
+        objects = targets(gt)
+        ask = self._ask_points if self._clicks == 1 else self._ask_clicks
         try:
             # PyTorch uses all processors for one picture already, and memory for one.
             with self._lock:
-                answers = list(
-                    prompt_points(loaded.runtime, picture.pixels, points, loaded.settings)
-                )
+                answers = list(ask(picture, objects, gt.ignore))
         except Exception as error:  # one picture must never stop the others
             why = f"{type(error).__name__}: {error}"
             raise ItemError(f"{name}: the model failed", why=why) from error
@@ -225,6 +233,30 @@ class PromptedSource(Source):
             for target, masks in zip(objects, answers, strict=True)
             for segment in masks
         )
+
+    def _ask_points(
+        self, picture: Picture, objects: Sequence[Segment], ignore: RLE | None
+    ) -> Iterator[tuple[Segment, ...]]:
+        """Three masks of each object's central point."""
+        from segcli.models.sam.prompts import prompt_points  # noqa: PLC0415 (loads torch)
+
+        del ignore
+        assert self._loaded is not None
+        points = np.array([central_point(decode(o.mask)) for o in objects], float).reshape(-1, 2)
+        runtime, settings = self._loaded.runtime, self._loaded.settings
+        return prompt_points(runtime, picture.pixels, points, settings)
+
+    def _ask_clicks(
+        self, picture: Picture, objects: Sequence[Segment], ignore: RLE | None
+    ) -> Iterator[tuple[Segment, ...]]:
+        """The mask of each object after each click."""
+        from segcli.models.sam.clicks import Session, answer_clicks  # noqa: PLC0415 (loads torch)
+
+        assert self._loaded is not None
+        users = [Corrector(target.mask, ignore) for target in objects]
+        session = Session(self._clicks, self._settings.feed_mask)
+        runtime, settings = self._loaded.runtime, self._loaded.settings
+        return answer_clicks(runtime, picture.pixels, users, settings, session)
 
 
 def open_prompted(
@@ -241,7 +273,7 @@ def open_prompted(
         images: a folder of pictures with all its sub-folders, a picture or a glob.
         gt: the ground truth. Formats that store no image size get it from the pictures.
         prompts: the model, and how it is run.
-        settings: what label values mean, and how files are paired.
+        settings: what label values mean, how files are paired, and how often is clicked.
 
     Raises:
         UsageError: a side is missing, the ground truth holds no objects, or the model is unknown
@@ -274,7 +306,8 @@ def open_prompted(
         gt, replace(read_options(settings, gt, settings.classes), size_of=size_of)
     )
     single = Path(images).is_file() and len(found) == 1
-    source = PromptedSource(found, truth, find(prompts.model), prompts, pairing, single=single)
+    model, clicks = find(prompts.model), settings.clicks
+    source = PromptedSource(found, truth, model, prompts, pairing, single=single, clicks=clicks)
     return source, truth
 
 

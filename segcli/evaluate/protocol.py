@@ -122,6 +122,12 @@ def check_options(settings: EvalSettings, protocol: Protocol) -> None:
             why="it renumbers the classes of class maps",
             fix="leave --reduce-zero-label out, or --kind semantic if the values are class ids",
         )
+    if settings.clicks > 1 and protocol != "points":
+        raise UsageError(
+            f"--clicks needs the protocol points, and this one is {protocol}",
+            why="there a model is prompted with clicks on each object of the ground truth",
+            fix="segcli eval PICTURES GT --protocol points --model NAME, or leave --clicks out",
+        )
     if settings.class_agnostic and protocol not in ("instance", "panoptic"):
         raise UsageError(
             f"--class-agnostic needs the protocol instance or panoptic, and this one is {protocol}",

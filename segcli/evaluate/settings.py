@@ -21,6 +21,7 @@ Resize = Literal["nearest"]
 
 _MOST_WORKERS = 8
 _LEAST_RESAMPLES = 100
+_MOST_CLICKS = 100
 _DEFAULTS = MetricOptions()
 
 
@@ -40,6 +41,7 @@ class EvalSettings:
         boundary_ratio: see `MetricOptions`.
         spacing: see `MetricOptions`.
         tolerances: see `MetricOptions`.
+        clicks: see `MetricOptions`.
         resamples: bootstrap resamples for confidence intervals; 0 gives none.
         seed: of the resampling.
         match: regular expression with one group, searched in each path: equal groups are a pair.
@@ -59,6 +61,7 @@ class EvalSettings:
     boundary_ratio: float = _DEFAULTS.boundary_ratio
     spacing: tuple[float, float] = _DEFAULTS.spacing
     tolerances: tuple[float, ...] = _DEFAULTS.tolerances
+    clicks: int = _DEFAULTS.clicks
     resamples: int = 0
     seed: int = 0
     match: str | None = None
@@ -87,6 +90,7 @@ class EvalSettings:
             boundary_ratio=self.boundary_ratio,
             spacing=self.spacing,
             tolerances=self.tolerances,
+            clicks=self.clicks,
         )
 
 
@@ -111,6 +115,7 @@ class EvalConfig:
         boundary_ratio: see `MetricOptions`.
         spacing: distance between neighbouring pixels: one number, or rows and columns apart.
         tolerance: see `MetricOptions.tolerances`.
+        clicks: see `MetricOptions`.
         ci: give 95 % confidence intervals.
         resamples: how many resamples they rest on.
         seed: of the resampling.
@@ -141,6 +146,7 @@ class EvalConfig:
     boundary_ratio: float = _DEFAULTS.boundary_ratio
     spacing: tuple[str, ...] = ("1",)
     tolerance: tuple[str, ...] = ("1", "2")
+    clicks: int = _DEFAULTS.clicks
     ci: bool = False
     resamples: int = 1000
     seed: int = 0
@@ -178,6 +184,7 @@ def settings_from(config: EvalConfig) -> EvalSettings:
         boundary_ratio=config.boundary_ratio,
         spacing=_spacing(config),
         tolerances=tuple(sorted(set(_lengths("--tolerance", config.tolerance, least=0.0)))),
+        clicks=config.clicks,
         resamples=config.resamples if config.ci else 0,
         seed=config.seed,
         match=config.match,
@@ -203,6 +210,12 @@ def _check_numbers(config: EvalConfig) -> None:
         raise ConfigError(
             f"--boundary-ratio {config.boundary_ratio} is no share of the image's diagonal",
             fix=f"--boundary-ratio {_DEFAULTS.boundary_ratio}",
+        )
+    if not 1 <= config.clicks <= _MOST_CLICKS:
+        raise ConfigError(
+            f"--clicks {config.clicks} is out of range",
+            why=f"an object takes from 1 to {_MOST_CLICKS} clicks",
+            fix="--clicks 5",
         )
     if config.label_divisor < 2:
         raise ConfigError(

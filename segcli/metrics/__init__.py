@@ -8,6 +8,7 @@ from typing import get_args
 
 from segcli.metrics.base import Metric, MetricOptions, Pair, Protocol, Sums
 from segcli.metrics.boundary import Boundary
+from segcli.metrics.clicks import Clicks
 from segcli.metrics.coco_ap import CocoAp
 from segcli.metrics.coco_boundary import CocoBoundaryAp
 from segcli.metrics.distance import Distance
@@ -69,7 +70,7 @@ REGISTRY: tuple[Family, ...] = (
     Family("proposals", "recall", ProposalRecall),
     Family("proposals", "best_overlap", BestOverlap),
     Family("regions", "partition", Partition),
-    Family("points", "points", Points),
+    Family("points", "points", lambda o: Points(o) if o.clicks == 1 else Clicks(o)),
 )
 
 ALIASES = {

@@ -122,6 +122,7 @@ class MetricOptions:
         spacing: distance between neighbouring rows and between neighbouring columns, in the unit
             that distances are wanted in; (1, 1) is pixels.
         tolerances: distances, in the same unit, within which a surface counts as found.
+        clicks: the most clicks of an object, where a model is prompted.
     """
 
     class_names: Mapping[int, str] | None = None
@@ -132,6 +133,7 @@ class MetricOptions:
     boundary_ratio: float = 0.02
     spacing: tuple[float, float] = (1.0, 1.0)
     tolerances: tuple[float, ...] = (1.0, 2.0)
+    clicks: int = 1
 
 
 class Sums(ABC):

@@ -20,7 +20,7 @@ from segcli.masks.rle import Positions, decode, runs, segment_from_mask
 from segcli.metrics.base import ExactSum, Metric, MetricOptions, Pair, Sums, ratio
 from segcli.records import RLE, Segment, Segmentation
 
-__all__ = ["Points", "PointsSums", "targets"]
+__all__ = ["Points", "PointsSums", "answers_of", "iou_of_runs", "targets"]
 
 _CANDIDATES = 3
 _NO_OBJECTS = "the ground truth has no object (0/0)"
@@ -130,13 +130,13 @@ class Points(Metric):
                 more than three of one object.
         """
         objects = targets(pair.gt)
-        answers = _by_object(pair.pred, objects)
+        answers = answers_of(pair.pred, objects, most=_CANDIDATES)
         void = None if pair.gt.ignore is None else runs(pair.gt.ignore)
         sums = PointsSums(objects=len(objects))
         for target in objects:
             truth = runs(target.mask)
             given = answers[target.id]
-            ious = [_iou(runs(s.mask), truth, void) for s in given]
+            ious = [iou_of_runs(runs(s.mask), truth, void) for s in given]
             # The first of equals, as argmax takes it in the reference.
             chosen = max(range(len(given)), key=lambda i: _predicted(given[i]), default=None)
             single = 0.0 if chosen is None else ious[chosen]
@@ -164,10 +164,22 @@ class Points(Metric):
         }
 
 
-def _by_object(pred: Segmentation, objects: Sequence[Segment]) -> dict[int | None, list[Segment]]:
+def answers_of(
+    pred: Segmentation, objects: Sequence[Segment], most: int
+) -> dict[int | None, list[Segment]]:
+    """The predicted segments of each object, by its id.
+
+    Args:
+        pred: segments with the ids of their objects and predicted IoU.
+        objects: what was asked for; see `targets`.
+        most: how many segments an object may have.
+
+    Raises:
+        PairError: a segment answers no object, has no predicted IoU, or there are too many.
+    """
     answers: dict[int | None, list[Segment]] = {target.id: [] for target in objects}
     where = pred.image.source or pred.image.key
-    why = "each mask carries its object's id and its predicted IoU, at most three an object"
+    why = f"each mask carries its object's id and its predicted IoU, at most {most} an object"
     fix = "--protocol points --model MODEL prompts the model itself; or --protocol proposals"
     for segment in segments_of(pred):
         if segment.id not in answers or segment.predicted_iou is None:
@@ -177,7 +189,7 @@ def _by_object(pred: Segmentation, objects: Sequence[Segment]) -> dict[int | Non
             raise PairError(said, why=why, fix=fix)
         answers[segment.id].append(segment)
     for number, given in answers.items():
-        if len(given) > _CANDIDATES:
+        if len(given) > most:
             raise PairError(f"{where}: object {number} has {len(given)} answers", why=why, fix=fix)
     return answers
 
@@ -187,8 +199,14 @@ def _predicted(segment: Segment) -> float:
     return segment.predicted_iou
 
 
-def _iou(pred: Runs, truth: Runs, void: Runs | None) -> float:
-    """IoU over the pixels that count; the truth has none of the others, and is not empty."""
+def iou_of_runs(pred: Runs, truth: Runs, void: Runs | None) -> float:
+    """IoU over the pixels that count; the truth has none of the others, and is not empty.
+
+    Args:
+        pred: starts and stops of the mask's runs, as `segcli.masks.rle.runs` gives them.
+        truth: those of the object.
+        void: those of the pixels that do not count, or None.
+    """
     both, pixels = _common(pred, truth), _area(pred)
     if void is not None:
         pixels -= _common(pred, void)

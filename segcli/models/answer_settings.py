@@ -24,8 +24,13 @@ class AnswerSettings:
         multimask: "best": the mask of highest predicted IoU of the three of a single point, and
             the single mask of any other prompt, as the authors of SAM advise; "all": always the
             three masks; "single": always the single mask.
-        cascade: how many times the mask is refined: the same prompt is asked again together with
-            the low-resolution logits of the mask before.
+        cascade: how many times the mask is refined: it is asked for again together with the
+            low-resolution logits of the mask before. The points of an object are the clicks of a
+            session, in their order: with P points and N refinements the first pass has the box,
+            where there is one, and max(1, P - N) points (with a box max(0, P - N)); each pass
+            has one point more, and the last pass all of them. Where the first points lie outside
+            of the object, the first pass has those up to the first one inside. Refined masks are
+            single ones; the first pass is answered as `multimask` says.
         clip_to_box: a mask asked for with a box has no pixel outside of the box.
         mask_threshold: logit above which a pixel is inside.
         points_per_batch: prompts decoded at once; changes memory and speed, not results. 0 leaves

@@ -80,7 +80,7 @@ CATALOG: Mapping[str, CatalogEntry] = {
         ),
         CatalogEntry(
             "sam-hq-vit-base",
-            "syscvcommunity/sam-hq-vit-base",
+            "syscv-community/sam-hq-vit-base",
             379,
             "Apache-2.0",
             "SAM-HQ with ViT-B: sharper outlines of thin parts",
@@ -96,10 +96,10 @@ CATALOG: Mapping[str, CatalogEntry] = {
                 "sam2",
             )
             for size, megabytes, summary in (
-                ("tiny", 156, "SAM 2.1, Hiera-T: quick, better than SAM"),
+                ("tiny", 156, "SAM 2.1, Hiera-T: the quickest of these"),
                 ("small", 184, "SAM 2.1, Hiera-S"),
                 ("base-plus", 323, "SAM 2.1, Hiera-B+"),
-                ("large", 898, "SAM 2.1, Hiera-L: the best of the free ones"),
+                ("large", 898, "SAM 2.1, Hiera-L: the best of these"),
             )
         ),
         CatalogEntry(
@@ -115,7 +115,7 @@ CATALOG: Mapping[str, CatalogEntry] = {
             "facebook/sam3",
             3439,
             "SAM License",
-            "SAM 3, its tracker: prompts (accept the licence on the Hub first)",
+            "SAM 3: prompts, words (accept its licence on the Hub first)",
             "sam3_video",
             gated=True,
         ),

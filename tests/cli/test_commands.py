@@ -30,9 +30,36 @@ def test_models_list_and_info():
     info = json.loads(segcli("models", "info", "tiny", "--json").stdout)
     assert info["weights"].startswith("sha256:")
     assert info["generate"]["multimask"] is False
+    assert info["prompts"]["clip_to_box"] is True
+    told = segcli("models", "info", "tiny").stdout
+    assert "tasks: everything, prompts" in told
+    assert "multimask: single" in told
     unknown = segcli("models", "info", "tyni")
     assert unknown.returncode == 2
     assert "did you mean 'tiny'" in unknown.stderr
+
+
+def test_models_info_before_it_is_fetched():
+    """What the catalogue knows of a model that is not here: size, licence, tasks, defaults."""
+    done = segcli("models", "info", "sam3", "--json")
+    facts = json.loads(done.stdout)
+    assert (done.returncode, facts["present"], facts["hub_id"]) == (0, False, "facebook/sam3")
+    assert facts["tasks"] == ["everything", "prompts", "words"]
+    assert facts["generate"]["pred_iou_thresh"] == 0.8
+    assert "segcli models pull sam3" in done.stderr
+
+
+def test_models_list_breaks_no_names(monkeypatch):
+    """In a narrow terminal every checkpoint and short name can still be copied."""
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = segcli("models", "list").stdout
+    listed = json.loads(segcli("models", "list", "--json").stdout)
+    names = [m["name"] for m in listed["models"]] + [f["type"] for f in listed["families"]]
+    names += [f["example"] for f in listed["families"] if f["example"]]
+    assert not [name for name in names if name not in shown]
+    rows = {m["name"]: m for m in listed["models"]}
+    assert rows["tiny-panoptic"]["tasks"] == ["semantic", "instance", "panoptic"]
+    assert rows["sam3"]["family"] == "sam3_tracker"
 
 
 def test_models_pull_offline():

@@ -99,6 +99,28 @@ def test_a_model_needs_points(objects):
     assert "--model tiny needs --protocol points" in done.stderr
 
 
+def test_clicks(tmp_path):
+    """`--clicks` gives scores click by click, and goes with pictures and a model alone."""
+    name = "nuclei_2.png"
+    sides = EXAMPLES / "images" / name, EXAMPLES / "ground_truth" / name
+    result = scores(*sides, "--protocol", "points", "--clicks", "2")
+    assert list(result["metrics"])[:3] == ["miou_at_1", "miou_at_2", "noc_80"]
+    assert 1 <= result["metrics"]["noc_90"]["pooled"] <= 2
+    assert result["metrics"]["miou_at_1"]["pooled"] > 0.5
+    records = tmp_path / "records.ndjson"
+    records.write_text('{"schema": "segcli.image/1"}\n')
+    for words, said in (
+        ((*sides, "--clicks", "2"), "--clicks 2 needs --protocol points"),
+        ((*sides, "--protocol", "points", "--no-feed-mask"), "--feed-mask has no effect here"),
+        ((*sides, "--no-feed-mask"), "--feed-mask needs --protocol points"),
+        ((records, sides[1], "--protocol", "points", "--clicks", "2"), "holds answers already"),
+        ((*sides, "--check", "--clicks", "2"), "--clicks does not go with --check"),
+    ):
+        done = segcli("eval", *words)
+        assert done.returncode == 2
+        assert said in done.stderr
+
+
 def test_presets_of_benchmarks(tmp_path):
     """A preset brings classes and void: VOC's 255 does not count."""
     for folder, border in (("pred", 0), ("gt", 255)):

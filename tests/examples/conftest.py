@@ -1,4 +1,4 @@
-"""The trainer's modules lie beside its scripts, so its folder joins the import path."""
+"""The modules of scripts lie beside them, so their folders join the import path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-for name in ("train_panoptic", "train_tiny"):
+for name in (".", "train_panoptic", "train_tiny"):
     sys.path.insert(0, str(ROOT / "examples" / name))
 
 

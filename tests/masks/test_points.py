@@ -1,4 +1,4 @@
-"""The central point of an object."""
+"""The central point of an object, and the click that corrects a mask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from segcli.masks.points import central_point
+from segcli.masks.points import central_point, corrective_click
 
 MASKS = hnp.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))).filter(np.any)
 
@@ -63,3 +63,44 @@ def test_an_empty_mask_has_none():
     """There is no central point of nothing."""
     with pytest.raises(ValueError, match="empty"):
         central_point(np.zeros((3, 3), bool))
+
+
+def depths(mask: np.ndarray) -> np.ndarray:
+    """Distance of each pixel to the nearest one outside, the frame round the image included."""
+    framed = np.pad(mask, 1)
+    outside = np.argwhere(~framed)
+    depth = np.zeros(framed.shape)
+    for y, x in np.argwhere(framed):
+        depth[y, x] = np.sqrt(((outside - (y, x)) ** 2).sum(1).min())
+    return depth[1:-1, 1:-1]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
+        lambda size: st.tuples(hnp.arrays(bool, size), hnp.arrays(bool, size))
+    ),
+    st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=4),
+)
+def test_a_correction_is_that_of_the_reference(masks, clicked):
+    """Missed and surplus pixels apart, the deeper one that was not clicked, surplus when equal."""
+    truth, mask = masks
+    missed, surplus = depths(truth & ~mask), depths(mask & ~truth)
+    for x, y in clicked:
+        if y < truth.shape[0] and x < truth.shape[1]:
+            missed[y, x] = surplus[y, x] = 0
+    inside = missed.max() > surplus.max()
+    plane = missed if inside else surplus
+    expected = None
+    if plane.max():
+        y, x = divmod(int(plane.argmax()), plane.shape[1])
+        expected = (x, y, int(inside))
+    assert corrective_click(truth ^ mask, truth, clicked) == expected
+
+
+def test_corrections_of_whole_pictures():
+    """Nothing wrong, nothing to click; equally deep errors are clicked outside first."""
+    left, right = square(9, 20, 2, 1, 5), square(9, 20, 2, 12, 5)
+    assert corrective_click(left ^ left, left) is None
+    assert corrective_click(left ^ right, left) == (14, 4, 0)
+    assert corrective_click(left ^ right, left, [(14, 4)]) == (3, 4, 1)

@@ -8,46 +8,26 @@ of logits beside the threshold.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from segcli.masks.clip import clip_to_xyxy
 from segcli.masks.rle import segment_from_rle
 from segcli.models.answer_settings import AnswerSettings
-from segcli.models.sam.decoder import Decoder, Prompts
-from segcli.models.sam.encoder import Encoded, to_input_points
+from segcli.models.sam.asking import Kind, Scene, kind_of, points_in_pass, segment_of, tensors_of
+from segcli.models.sam.decoder import Decoder
+from segcli.models.sam.encoder import Encoded
 from segcli.models.sam.encoder import encode as encode_image
 from segcli.models.sam.mask_input import as_input, logits_of_mask
 from segcli.models.sam.memory import prompts_at_once, with_less_at_once
 from segcli.models.sam.runtime import Runtime
-from segcli.models.sam.trace import Frame, trace
 from segcli.models.settings import GenerateSettings
 from segcli.records import Prompt, Segment
 
 __all__ = ["answer", "answer_points", "answer_prompts", "prompt_points"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """An encoded picture and how it is asked."""
-
-    runtime: Runtime
-    encoded: Encoded
-    settings: AnswerSettings
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What prompts that are decoded together have in common."""
-
-    points: int
-    box: bool
-    multimask: bool
-    best: bool
 
 
 def answer(
@@ -101,12 +81,12 @@ def answer_prompts(
     """
     # Logits that are to be refined are needed where the picture is padding, too.
     whole = replace(encoded, needed=encoded.grid) if settings.cascade else encoded
-    scene = _Scene(runtime, whole, settings)
+    scene = Scene(runtime, whole, settings)
     found: dict[int, tuple[Segment, ...]] = {}
-    groups: dict[_Kind, list[int]] = {}
+    groups: dict[Kind, list[int]] = {}
     for number, prompt in enumerate(prompts):
         if prompt.mask is None:
-            groups.setdefault(_kind(prompt, settings), []).append(number)
+            groups.setdefault(kind_of(prompt, settings), []).append(number)
         else:
             found[number] = _answer_to_mask(scene, prompt)
     with torch.inference_mode():
@@ -173,20 +153,12 @@ def answer_points(
     prompts = [Prompt(((x, y, 1),)) for x, y in points_xy.tolist()]
     with torch.inference_mode():
         decoder = Decoder(runtime, encoded)
-    kind = _Kind(points=1, box=False, multimask=True, best=False)
-    yield from _answers(_Scene(runtime, encoded, asked), decoder, prompts, kind)
-
-
-def _kind(prompt: Prompt, settings: AnswerSettings) -> _Kind:
-    box = prompt.box_xyxy is not None
-    ambiguous = len(prompt.points) == 1 and not box and prompt.mask is None
-    best = settings.multimask == "best"
-    multimask = settings.multimask == "all" or (best and ambiguous)
-    return _Kind(len(prompt.points), box, multimask, best)
+    kind = Kind(points=1, box=False, multimask=True, best=False)
+    yield from _answers(Scene(runtime, encoded, asked), decoder, prompts, kind)
 
 
 def _answers(
-    scene: _Scene, decoder: Decoder, prompts: Sequence[Prompt], kind: _Kind
+    scene: Scene, decoder: Decoder, prompts: Sequence[Prompt], kind: Kind
 ) -> Iterator[tuple[Segment, ...]]:
     """Answers to prompts of one kind, in order: some decoded at once, each enlarged alone."""
     at_once = prompts_at_once(scene.encoded.embedding, scene.settings.points_per_batch)
@@ -201,9 +173,9 @@ def _answers(
 
 @torch.inference_mode()
 def _decoded(
-    scene: _Scene, decoder: Decoder, prompts: Sequence[Prompt], kind: _Kind
+    scene: Scene, decoder: Decoder, prompts: Sequence[Prompt], kind: Kind
 ) -> list[tuple[Segment, ...]]:
-    predicted = decoder.predict(_tensors(scene, prompts, kind), multimask=kind.multimask)
+    predicted = decoder.predict(tensors_of(scene, prompts, kind), multimask=kind.multimask)
     ious = predicted.ious.cpu()
     kept = torch.arange(ious.numel()).view(ious.shape)
     if kind.best:
@@ -215,24 +187,26 @@ def _decoded(
         pairs = list(zip(masks, ious.flatten()[numbers].tolist(), strict=True))
         if scene.settings.cascade:
             pairs = [_refined(scene, prompt, masks[0])]
-        found.append(tuple(_segment(scene, prompt, plane, iou) for plane, iou in pairs))
+        found.append(tuple(segment_of(scene, prompt, plane, iou) for plane, iou in pairs))
     return found
 
 
-def _refined(scene: _Scene, prompt: Prompt, plane: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Ask the same again and again, each time with the logits of the mask before."""
-    kind = replace(_kind(prompt, scene.settings), multimask=False)
+def _refined(scene: Scene, prompt: Prompt, plane: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Ask again and again, with the logits of the mask before and one point more where there is."""
+    kind = replace(kind_of(prompt, scene.settings), multimask=False)
+    passes = scene.settings.cascade
     score = 0.0
-    for _ in range(scene.settings.cascade):
+    for number in range(1, passes + 1):
+        kind = replace(kind, points=points_in_pass(prompt, passes, number))
         decoder = Decoder(scene.runtime, scene.encoded, as_input(scene.runtime, plane))
-        predicted = decoder.predict(_tensors(scene, [prompt], kind), multimask=False)
+        predicted = decoder.predict(tensors_of(scene, [prompt], kind), multimask=False)
         plane = predicted.logits(torch.zeros(1, dtype=torch.int64))[0].to("cpu", torch.float32)
         score = float(predicted.ious[0, 0])
     return plane, score
 
 
 @torch.inference_mode()
-def _answer_to_mask(scene: _Scene, prompt: Prompt) -> tuple[Segment, ...]:
+def _answer_to_mask(scene: Scene, prompt: Prompt) -> tuple[Segment, ...]:
     assert prompt.mask is not None
     if not prompt.points and prompt.box_xyxy is None:
         x, y, width, height = segment_from_rle(prompt.mask).box_xywh
@@ -243,49 +217,7 @@ def _answer_to_mask(scene: _Scene, prompt: Prompt) -> tuple[Segment, ...]:
         asked = prompt
     logits = logits_of_mask(scene.runtime, scene.encoded, prompt.mask)
     decoder = Decoder(scene.runtime, scene.encoded, logits)
-    (masks,) = _decoded(scene, decoder, [asked], _kind(asked, scene.settings))
+    (masks,) = _decoded(scene, decoder, [asked], kind_of(asked, scene.settings))
     if asked is prompt:
         return masks
     return tuple(replace(segment, prompt_box_xyxy=None) for segment in masks)
-
-
-def _tensors(scene: _Scene, prompts: Sequence[Prompt], kind: _Kind) -> Prompts:
-    """Prompts of one kind as the decoder takes them, in pixels of the model's input."""
-    device = scene.runtime.device
-    points = labels = boxes = None
-    if kind.points:
-        given = np.array([prompt.points for prompt in prompts], dtype=np.float64)
-        points = to_input_points(scene.encoded, given[..., :2]).to(device)
-        labels = torch.from_numpy(given[..., 2].astype(np.int64)).to(device)
-    if kind.box:
-        corners = np.array([prompt.box_xyxy for prompt in prompts], dtype=np.float64)
-        boxes = to_input_points(scene.encoded, corners.reshape(-1, 2, 2)).flatten(1).to(device)
-    return Prompts(points, labels, boxes)
-
-
-def _segment(scene: _Scene, prompt: Prompt, plane: torch.Tensor, iou: float) -> Segment:
-    encoded, settings = scene.encoded, scene.settings
-    frame = Frame(0, 0, encoded.height, encoded.width)
-    rows, columns = encoded.resizer.nodes.needed, encoded.resizer.columns.needed
-    traced = trace(
-        encoded.resizer,
-        frame,
-        plane[:rows, :columns],
-        threshold=settings.mask_threshold,
-        offset=0,
-    )
-    mask = traced.rle
-    if settings.clip_to_box and prompt.box_xyxy is not None:
-        mask = clip_to_xyxy(mask, prompt.box_xyxy)
-    inside = [(x, y) for x, y, label in prompt.points if label]
-    return segment_from_rle(
-        mask,
-        score=round(iou, 6),
-        predicted_iou=round(iou, 6),
-        point_xy=inside[0] if inside else None,
-        prompt_points=prompt.points,
-        prompt_box_xyxy=prompt.box_xyxy,
-        category=prompt.category,
-        category_name=prompt.category_name,
-        id=prompt.id,
-    )

@@ -12,6 +12,7 @@ from sam_hq_oracle import by_the_paper
 from segcli.masks.rle import decode, encode, segment_from_mask
 from segcli.models.answer_settings import AnswerSettings
 from segcli.models.sam import prompts
+from segcli.models.sam.asking import points_in_pass
 from segcli.models.sam.decoder import Decoder, Prompts
 from segcli.models.sam.encoder import encode as encode_image
 from segcli.models.sam.encoder import to_input_points
@@ -147,31 +148,91 @@ def test_objects_of_all_kinds_in_one_picture(runtime_of):
     assert not answer(None, picture, [], settings)
 
 
-@torch.inference_mode()
-@pytest.mark.parametrize("name", ["sam", "sam2", "sam3_tracker", "tiny"])
-def test_cascade_equals_stock_asked_again(runtime_of, name):
-    """Each pass is the stock model on the same prompt and the low-resolution mask before."""
-    runtime, picture = runtime_of(name), blobs(3, 50, 70)
-    encoded = encode_image(runtime, picture)
-    embedding = [*(encoded.fine or ()), encoded.embedding]
-    (given,) = asked("points and box", 50, 70, 1)
-    points = to_input_points(encoded, np.array([given.points])[..., :2])[None]
-    box = to_input_points(encoded, np.array(given.box_xyxy).reshape(1, 2, 2)).flatten(1)[None]
+# How many of three points each pass is asked with, by refinements, without a box and with one.
+SESSIONS = {
+    "points": [[3], [2, 3], [1, 2, 3], [1, 2, 3, 3]],
+    "points and box": [[3], [2, 3], [1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3, 3]],
+}
+
+
+def stock_session(runtime, encoded, given, counts):
+    """Logits and predicted IoU of transformers' own model, asked pass by pass."""
+    points = to_input_points(encoded, np.array(given.points)[None, :, :2])[None]
+    labels = torch.tensor([[[label for *_, label in given.points]]])
+    box = None
+    if given.box_xyxy:
+        box = to_input_points(encoded, np.array(given.box_xyxy).reshape(1, 2, 2)).flatten(1)[None]
     mask = None
-    for passes in range(4):
+    for count in counts:
+        # Of a single point without a box the best of three masks, as `multimask` "best" has it.
+        several = count == 1 and mask is None and box is None
         output = runtime.model(
-            image_embeddings=embedding if encoded.fine else encoded.embedding,
-            input_points=points,
-            input_labels=torch.tensor([[[label for *_, label in given.points]]]),
+            image_embeddings=[*(encoded.fine or ()), encoded.embedding]
+            if encoded.fine
+            else encoded.embedding,
+            input_points=points[:, :, :count] if count else None,
+            input_labels=labels[:, :, :count] if count else None,
             input_boxes=box,
             input_masks=mask,
-            multimask_output=False,
+            multimask_output=several,
         )
-        (found,) = answer(runtime, picture, [given], AnswerSettings(cascade=passes))
-        assert found.predicted_iou == pytest.approx(float(output.iou_scores), abs=1e-4)
-        mask = output.pred_masks[0]
-        if name != "sam":
+        ious, planes = output.iou_scores[0, 0], output.pred_masks[0, 0]
+        best = int(ious.argmax())
+        mask = planes[best][None, None]
+        if runtime.ref.family.squashes:
             mask = mask.clamp(-32, 32)
+    return planes[best], float(ious[best])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", list(SESSIONS))
+@pytest.mark.parametrize("name", ["sam", "sam2", "sam3_tracker", "tiny"])
+def test_cascade_equals_a_session_with_the_stock_model(runtime_of, name, kind):
+    """Each pass is the stock model on one point more and the low-resolution mask before."""
+    runtime, picture = runtime_of(name), blobs(3, 50, 70)
+    encoded = encode_image(runtime, picture)
+    (given,) = asked(kind, 50, 70, 1)
+    for passes, counts in enumerate(SESSIONS[kind]):
+        _, iou = stock_session(runtime, encoded, given, counts)
+        (found,) = answer(runtime, picture, [given], AnswerSettings(cascade=passes))
+        assert found.predicted_iou == pytest.approx(iou, abs=1e-4)
+        assert found.prompt_points == given.points
+
+
+@torch.inference_mode()
+def test_a_cascade_of_corrections_is_its_own_mask(runtime_of):
+    """The pixels, too, are those of the stock session, and not those of all points at once."""
+    runtime, picture = runtime_of("sam2"), blobs(3, 64, 64)
+    encoded = encode_image(runtime, picture)
+    (given,) = asked("points", 64, 64, 1)
+    plane, _ = stock_session(runtime, encoded, given, [1, 2, 3])
+    logits = torch.nn.functional.interpolate(plane[None, None], (64, 64), mode="bilinear")[0, 0]
+    (found,) = answer(runtime, picture, [given], AnswerSettings(cascade=2))
+    doubtful = (logits.abs() < 1e-3).numpy()
+    assert ((decode(found.mask) == (logits > 0).numpy()) | doubtful).all()
+    other, _ = stock_session(runtime, encoded, given, [3, 3, 3])
+    assert not torch.equal(plane > 0, other > 0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "refinements", "counts"),
+    [
+        ([1], {}, 3, [1, 1, 1, 1]),
+        ([1, 0, 1], {}, 0, [3]),
+        ([1, 0, 1], {}, 1, [2, 3]),
+        ([1, 0, 1], {}, 4, [1, 2, 3, 3, 3]),
+        ([0, 0, 1, 1], {}, 9, [3, 4, 4]),
+        ([0, 1], {"box_xyxy": (1, 1, 9, 9)}, 1, [1, 2]),
+        ([0, 1], {"box_xyxy": (1, 1, 9, 9)}, 3, [0, 1, 2, 2]),
+        ([0, 1], {"mask": encode(np.ones((9, 9), bool))}, 3, [1, 2, 2, 2]),
+        ([], {"box_xyxy": (1, 1, 9, 9)}, 2, [0, 0, 0]),
+    ],
+)
+def test_points_in_pass(labels, given, refinements, counts):
+    """One point more in each pass, the surplus in the first, and never a pass without a place."""
+    prompt = Prompt(tuple((2.0, 3.0, label) for label in labels), **given)
+    found = [points_in_pass(prompt, refinements, number) for number in range(len(counts))]
+    assert found == counts
 
 
 def test_cascade_changes_masks(runtime_of):
