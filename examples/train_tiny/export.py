@@ -30,7 +30,9 @@ SETTINGS: dict[str, Any] = {
         "nms_metric": "mask_smaller",
         "mask_nms_thresh": 0.3,
         "min_mask_region_area": 0,
+        "connected": True,
     },
+    "prompt": {"clip_to_box": True, "connected": True},
 }
 
 

@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from segcli.masks.connected import pieces_at
+from segcli.masks.rle import decode
+from segcli.masks.rle import encode as rle_of
+
 Mask = NDArray[np.bool_]
 Encoded = tuple[Tensor, Tensor, Tensor, Tensor]
 CHUNK = 32
@@ -32,8 +36,8 @@ class Truth:
 class Answers:
     """IoU of one kind of prompt, an entry per object; `predicted` belongs to `chosen`.
 
-    `confined` is the single mask inside the box it was asked for by, as `segcli predict --box`
-    gives it with the bundled model; empty for points.
+    `delivered` is what `segcli predict` gives with the bundled model: of the mask of highest
+    predicted IoU the piece on which the point lies, or the single mask inside its box.
     """
 
     chosen: list[float] = field(default_factory=list)
@@ -41,7 +45,7 @@ class Answers:
     single: list[float] = field(default_factory=list)
     predicted: list[float] = field(default_factory=list)
     predicted_single: list[float] = field(default_factory=list)
-    confined: list[float] = field(default_factory=list)
+    delivered: list[float] = field(default_factory=list)
 
     def means(self) -> dict[str, float]:
         """Mean IoU of the mask of highest predicted IoU, the best of three and the single mask.
@@ -50,7 +54,7 @@ class Answers:
         """
         if not self.chosen:
             return dict.fromkeys(
-                ("chosen", "best", "single", "confined", "error", "error_single"), np.nan
+                ("chosen", "best", "single", "delivered", "error", "error_single"), np.nan
             )
         error = np.abs(np.subtract(self.predicted, self.chosen)).mean()
         error_single = np.abs(np.subtract(self.predicted_single, self.single)).mean()
@@ -58,7 +62,7 @@ class Answers:
             "chosen": float(np.mean(self.chosen)),
             "best": float(np.mean(self.best)),
             "single": float(np.mean(self.single)),
-            "confined": float(np.mean(self.confined)) if self.confined else np.nan,
+            "delivered": float(np.mean(self.delivered)),
             "error": float(error),
             "error_single": float(error_single),
         }
@@ -131,6 +135,12 @@ def enlarge(logits: Tensor, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return (big[0] > 0).numpy()
 
 
+def piece(mask: Mask, point: tuple[float, float]) -> Mask:
+    """The connected piece of a mask at a point (row, column), or the largest one."""
+    row, column = point
+    return decode(pieces_at(rle_of(mask), [(column, row)]))
+
+
 def score_prompts(
     trainee: Trainee, encoded: Encoded, objects: Sequence[Truth], kind: str, into: Answers
 ) -> None:
@@ -144,12 +154,14 @@ def score_prompts(
     for truth, four, predicted in zip(objects, logits, scores, strict=True):
         masks = enlarge(four, shape)
         values = [iou(m, truth.mask) for m in masks]
+        pick = 1 + int(predicted[1:].argmax())
         if kind == "box":
             x0, y0, x1, y1 = truth.box
-            inside = np.zeros_like(masks[0])
-            inside[y0:y1, x0:x1] = masks[0, y0:y1, x0:x1]
-            into.confined.append(iou(inside, truth.mask))
-        pick = 1 + int(predicted[1:].argmax())
+            delivered = np.zeros_like(masks[0])
+            delivered[y0:y1, x0:x1] = masks[0, y0:y1, x0:x1]
+        else:
+            delivered = piece(masks[pick], getattr(truth, kind))
+        into.delivered.append(iou(delivered, truth.mask))
         into.chosen.append(values[pick])
         into.best.append(max(values[1:]))
         into.single.append(values[0])
@@ -167,6 +179,7 @@ class Generate:
     stability_score_offset: float = 1.0
     mask_nms_thresh: float = 0.3
     nms_metric: str = "mask_smaller"
+    connected: bool = True
 
 
 @dataclass(frozen=True)
@@ -196,10 +209,13 @@ def candidates(
     logits, scores = logits[:, 0], scores[:, 0]
     keep = scores >= floor
     logits, scores = logits[keep], scores[keep]
+    points = [p for p, kept in zip(points, keep.tolist(), strict=True) if kept]
     offset = generate.stability_score_offset
     high = (logits > offset).flatten(1).sum(1).float()
     low = (logits > -offset).flatten(1).sum(1).float()
     masks = enlarge(logits, shape) if len(logits) else np.zeros((0, *shape), bool)
+    if generate.connected and len(masks):
+        masks = np.stack([piece(m, p) for m, p in zip(masks, points, strict=True)])
     return Candidates(masks, scores.numpy(), (high / low.clamp_min(1)).numpy())
 
 

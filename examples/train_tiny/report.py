@@ -189,13 +189,13 @@ def markdown(scores: dict[str, dict[str, Any]], sets: Sequence[Set]) -> str:
         row(f"**{words}**: highest predicted IoU", "model", kind, "chosen")
         row(f"{words}: best of three", "model", kind, "best")
         row(f"{words}: single mask", "model", kind, "single")
+        row(f"{words}: as segcli predict gives it", "model", kind, "delivered")
         if kind != "box":
             row(f"{words}: Felzenszwalb, one scale", f"controls_{kind}", "felzenszwalb")
             row(f"{words}: Felzenszwalb, best of three", f"controls_{kind}",
                 "felzenszwalb_best_of_3")  # fmt: skip
             row(f"{words}: disc of the best radius", f"controls_{kind}", "disc")
             row(f"{words}: disc, best of three radii", f"controls_{kind}", "disc_best_of_3")
-    row("box: single mask, confined to the box", "model", "box", "confined")
     row("box: ellipse in the box", "controls_box", "ellipse")
     row("central point on another picture's embedding", "another_picture", "chosen")
     for kind, words in (("centre", "central point"), ("anywhere", "random point"), ("box", "box")):

@@ -229,7 +229,9 @@ def _abilities(model: ModelRef) -> dict[str, Any]:
         return {
             "tasks": [*_PROMPTED, *(["words"] if model.words else [])],
             "generate": asdict(generate_settings(model.generate_defaults)),
-            "prompts": {name: prompts[name] for name in ("multimask", "cascade", "clip_to_box")},
+            "prompts": {
+                name: prompts[name] for name in ("multimask", "cascade", "clip_to_box", "connected")
+            },
         }
     from segcli.predict.classes import settings_for  # noqa: PLC0415
     from segcli.predict.settings import PredictSettings  # noqa: PLC0415

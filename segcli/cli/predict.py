@@ -314,6 +314,16 @@ def predict_command(
             rich_help_panel=_GRID,
         ),
     ] = None,
+    connected: Annotated[
+        bool | None,
+        typer.Option(
+            "--connected/--no-connected",
+            metavar="",
+            help="Keep of a mask only the piece on which its point lies, of prompts too. "
+            "[default: the model's, no]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
     max_masks: Annotated[
         int | None,
         typer.Option(

@@ -159,6 +159,7 @@ class PromptedSource(Source):
             "revision": model.revision,
             "weights": weights_hash(model),
             "mask_threshold": loaded.settings.mask_threshold,
+            "connected": loaded.settings.connected,
             "exif": self._settings.exif,
             **(clicks if self._clicks > 1 else {}),
             **loaded.facts(),

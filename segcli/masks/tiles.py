@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segcli.masks.rle import Positions, runs
+from segcli.masks.column_runs import column_runs
+from segcli.masks.rle import Positions
 from segcli.records import RLE
 
 __all__ = ["Rectangle", "Tile", "runs_in_picture", "tiles_over", "union_of_runs", "window_starts"]
@@ -102,17 +103,9 @@ def runs_in_picture(
     Returns:
         starts and stops, each (R,) int64: positions in column-major order (y + height * x).
     """
-    starts, stops = runs(mask)
-    filled = stops > starts
-    starts, stops = starts[filled], stops[filled]
-    rows = mask.height
-    first, last = starts // rows, (stops - 1) // rows
-    counts = last - first + 1
-    owner = np.repeat(np.arange(len(starts)), counts)
-    column = first[owner] + np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
-    above = np.maximum(starts[owner] - column * rows, 0) + tile.top
-    below = np.minimum(stops[owner] - column * rows, rows) + tile.top
+    column, above, below = column_runs(mask)
     column = column + tile.left
+    above, below = above + tile.top, below + tile.top
     above, below = np.maximum(above, kept.top), np.minimum(below, kept.bottom)
     inside = (column >= kept.left) & (column < kept.right) & (below > above)
     place = column[inside] * height

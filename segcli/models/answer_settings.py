@@ -32,6 +32,8 @@ class AnswerSettings:
             of the object, the first pass has those up to the first one inside. Refined masks are
             single ones; the first pass is answered as `multimask` says.
         clip_to_box: a mask asked for with a box has no pixel outside of the box.
+        connected: of a mask asked for with points inside keep only the pieces on which they lie,
+            or the largest one if none does.
         mask_threshold: logit above which a pixel is inside.
         points_per_batch: prompts decoded at once; changes memory and speed, not results. 0 leaves
             it to the machine.
@@ -40,6 +42,7 @@ class AnswerSettings:
     multimask: Multimask = "best"
     cascade: int = 0
     clip_to_box: bool = False
+    connected: bool = False
     mask_threshold: float = 0.0
     points_per_batch: int = 0
 

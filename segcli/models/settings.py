@@ -51,6 +51,7 @@ class GenerateSettings:
             shorter side.
         crop_n_points_downscale_factor: points_per_side is divided by this for each layer.
         min_mask_region_area: holes and islands smaller than this many pixels are removed; 0 = off.
+        connected: of a mask keep only the piece on which its point lies, or the largest.
         max_masks: keep only so many masks of an image, best predicted IoU first; 0 = all.
     """
 
@@ -70,6 +71,7 @@ class GenerateSettings:
     crop_overlap_ratio: float = 512 / 1500
     crop_n_points_downscale_factor: int = 1
     min_mask_region_area: int = 0
+    connected: bool = False
     max_masks: int = 0
 
     def __post_init__(self) -> None:
@@ -163,6 +165,7 @@ def stock_settings(defaults: Mapping[str, Any], given: Mapping[str, Any]) -> Gen
         "--coarse-to-fine": settings.coarse_to_fine,
         "--nms-metric mask_smaller": settings.nms_metric != "box_iou",
         "--min-mask-region-area": settings.min_mask_region_area > 0,
+        "--connected": settings.connected,
         "--crop-n-points-downscale-factor": settings.crop_n_points_downscale_factor != 1,
         "--crop-nms-thresh unlike --box-nms-thresh": settings.crop_n_layers > 0
         and settings.crop_nms_thresh != settings.box_nms_thresh,
@@ -183,6 +186,7 @@ _STOCK_LACKS = frozenset(
         "nms_metric",
         "mask_nms_thresh",
         "min_mask_region_area",
+        "connected",
         "crop_n_points_downscale_factor",
         "crop_nms_thresh",
     }

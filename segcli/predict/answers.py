@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["annotated", "answering", "prompt_settings", "refuse_prompt_options"]
 
 _OF_WORDS = ("detector", "box_threshold", "text_threshold")
-_SHARED = frozenset({"multimask", "mask_threshold", "points_per_batch"})
+_SHARED = frozenset({"multimask", "mask_threshold", "points_per_batch", "connected"})
 
 
 def prompt_settings(model: ModelRef, settings: PredictSettings) -> AnswerSettings:

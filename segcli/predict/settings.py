@@ -81,6 +81,7 @@ class PredictSettings:
     crop_overlap_ratio: float | None = None
     crop_n_points_downscale_factor: int | None = None
     min_mask_region_area: int | None = None
+    connected: bool | None = None
     max_masks: int | None = None
     task: Task | None = None
     threshold: float | None = None

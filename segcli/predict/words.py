@@ -14,7 +14,8 @@ from segcli.predict.settings import PredictSettings
 __all__ = ["WordRun", "word_run"]
 
 _EXAMPLE = "IDEA-Research/grounding-dino-tiny"
-_OF_SAM = tuple(f.name for f in fields(AnswerSettings))
+# Boxes have no point on which a piece could lie.
+_OF_SAM = {f.name for f in fields(AnswerSettings)} - {"connected"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def word_run(model: ModelRef, settings: PredictSettings) -> WordRun:
     refuse_class_options(model, replace(settings, mask_threshold=None))
     family = (detector or model).words
     assert family is not None
-    shared = {"box_nms_thresh"} | ({"mask_threshold"} if detector is None else set(_OF_SAM))
+    shared = {"box_nms_thresh"} | ({"mask_threshold"} if detector is None else _OF_SAM)
     if settings.multimask == "all":
         raise UsageError("--multimask all is not for words", fix="best or single: one mask a box")
     given = replace(settings, multimask=None).generate_values()

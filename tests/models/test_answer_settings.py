@@ -12,8 +12,9 @@ from segcli.models.catalog import find
 def test_later_layers_win():
     """The model's own defaults hold until something is given."""
     own = find("tiny").prompt_defaults
-    assert answer_settings(own) == AnswerSettings(clip_to_box=True)
-    assert answer_settings(own, {"clip_to_box": False, "cascade": 2}) == AnswerSettings(cascade=2)
+    assert answer_settings(own) == AnswerSettings(clip_to_box=True, connected=True)
+    later = {"clip_to_box": False, "connected": False, "cascade": 2}
+    assert answer_settings(own, later) == AnswerSettings(cascade=2)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from segcli.masks.clip import clip_to_xyxy
+from segcli.masks.connected import pieces_at
 from segcli.masks.rle import segment_from_rle
 from segcli.models.answer_settings import AnswerSettings
 from segcli.models.sam.decoder import Prompts
@@ -110,9 +111,11 @@ def segment_of(scene: Scene, prompt: Prompt, plane: torch.Tensor, iou: float) ->
         offset=0,
     )
     mask = traced.rle
+    inside = [(x, y) for x, y, label in prompt.points if label]
     if settings.clip_to_box and prompt.box_xyxy is not None:
         mask = clip_to_xyxy(mask, prompt.box_xyxy)
-    inside = [(x, y) for x, y, label in prompt.points if label]
+    if settings.connected and inside:
+        mask = pieces_at(mask, inside)
     return segment_from_rle(
         mask,
         score=round(iou, 6),

@@ -62,7 +62,7 @@ def answer_clicks(
         runtime: the model.
         image: (H, W, 3) uint8 RGB.
         users: one an object; each is called by one thread at a time.
-        settings: `mask_threshold` is used.
+        settings: `mask_threshold` and `connected` are used.
         session: how they click.
 
     Yields:
@@ -79,7 +79,8 @@ def answer_clicks(
         # Logits that are fed back are needed where the picture is padding, too.
         encoded = replace(encoded, needed=encoded.grid) if session.feed_mask else encoded
         decoder = Decoder(runtime, encoded)
-    scene = Scene(runtime, encoded, AnswerSettings(mask_threshold=settings.mask_threshold))
+    asked = AnswerSettings(mask_threshold=settings.mask_threshold, connected=settings.connected)
+    scene = Scene(runtime, encoded, asked)
 
     def answered(numbers: Sequence[int]) -> list[tuple[Segment, ...]]:
         return [_answered(scene, decoder, session, users[number]) for number in numbers]

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from segcli.masks.connected import pieces_at
 from segcli.masks.regions import fill_small_holes, remove_small_islands
-from segcli.masks.rle import decode, encode, segment_from_rle
+from segcli.masks.rle import decode, encode, measure, segment_from_rle
 from segcli.masks.run_overlap import runs_with_sums
 from segcli.models.sam import filtering
 from segcli.models.sam.decoder import Decoder, PredictedMasks, Prompts
@@ -197,13 +198,27 @@ def _passing(scene: _Scene, points: _Points, decoded: _Decoded) -> list[_Candida
         stable = mask.stability >= settings.stability_score_thresh
         if not len(mask.starts) or not (stable or settings.stability_score_thresh <= 0):
             continue
-        box = mask.inclusive_box
-        if filtering.near_crop_edge(box, scene.crop, frame.height, frame.width):
-            continue
         x, y = points[number]
         point = float(x + frame.left), float(y + frame.top)
-        found.append(_Candidate(mask.rle, box, iou, mask.stability, point, scene.crop))
+        rle, box = mask.rle, mask.inclusive_box
+        if settings.connected:
+            rle, box = _piece(rle, box, point)
+        if filtering.near_crop_edge(box, scene.crop, frame.height, frame.width):
+            continue
+        found.append(_Candidate(rle, box, iou, mask.stability, point, scene.crop))
     return found
+
+
+def _piece(
+    rle: RLE, box: npt.NDArray[np.float32], point: tuple[float, float]
+) -> tuple[RLE, npt.NDArray[np.float32]]:
+    """The piece of a mask that its point means, with its inclusive box."""
+    piece = pieces_at(rle, [point])
+    if piece == rle:
+        return rle, box
+    ((_, (left, top, width, height)),) = measure([piece])
+    corners = (left, top, left + width - 1, top + height - 1)
+    return piece, np.array(corners, dtype=np.float32)
 
 
 def _covered(found: list[_Candidate], points: _Points, frame: Frame) -> npt.NDArray[np.bool_]:

@@ -135,7 +135,7 @@ def answer_points(
         encoded: the image.
         points_xy: (N, 2) x, y in pixels of the image, each inside one object. As in the reference
             implementations a pixel is named by its column and row, without half a pixel added.
-        settings: `mask_threshold` and `points_per_batch` are used, the thresholds of
+        settings: `mask_threshold`, `connected` and `points_per_batch` are used, the thresholds of
             segment-everything are not: every mask is given, also an empty one.
 
     Yields:
@@ -148,6 +148,7 @@ def answer_points(
     asked = AnswerSettings(
         multimask="all",
         mask_threshold=settings.mask_threshold,
+        connected=settings.connected,
         points_per_batch=settings.points_per_batch,
     )
     prompts = [Prompt(((x, y, 1),)) for x, y in points_xy.tolist()]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from helpers import blobs
 
-from segcli.masks.rle import decode
+from segcli.masks.connected import pieces_at
+from segcli.masks.rle import decode, segment_from_rle
 from segcli.models.catalog import find
 from segcli.models.sam import decoder as decoding
 from segcli.models.sam import generate as generating
@@ -159,6 +160,25 @@ def test_small_regions_are_removed(sam_dir):
         labels, count = ndimage.label(decode(segment.mask), np.ones((3, 3)))
         areas = np.bincount(labels.ravel())[1:]
         assert count == 1 or areas.min() >= 6
+
+
+@pytest.mark.parametrize("name", ["sam", "tiny"])
+def test_connected_keeps_the_piece_at_the_point(directory_of, name):
+    """Each mask is the piece of the whole one that its point means, with area and box of it."""
+    picture, flags = blobs(3, 60, 90), {"stability_score_thresh": 0.0, "mask_threshold": 0.3}
+    whole = loaded(directory_of(name), **flags).segment(picture)
+    pieces = loaded(directory_of(name), connected=True, **flags).segment(picture)
+    changed = 0
+    for segment, piece in zip(whole, pieces, strict=True):
+        assert piece.mask == pieces_at(segment.mask, [segment.point_xy])
+        assert piece == segment_from_rle(
+            piece.mask,
+            **{n: getattr(segment, n) for n in ("score", "predicted_iou", "stability_score")},
+            point_xy=segment.point_xy,
+            crop_box_xywh=segment.crop_box_xywh,
+        )
+        changed += piece.mask != segment.mask
+    assert changed
 
 
 def test_single_mask(sam_dir):

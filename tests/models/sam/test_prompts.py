@@ -9,6 +9,7 @@ import transformers
 from helpers import blobs
 from sam_hq_oracle import by_the_paper
 
+from segcli.masks.connected import pieces_at
 from segcli.masks.rle import decode, encode, segment_from_mask
 from segcli.models.answer_settings import AnswerSettings
 from segcli.models.sam import prompts
@@ -299,6 +300,21 @@ def test_clip_to_box(runtime_of, name):
         inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
         np.testing.assert_array_equal(decode(after.mask), decode(before.mask) & inside)
     assert any(a.mask != b.mask for a, b in zip(spilt, clipped, strict=True))
+
+
+@pytest.mark.parametrize("name", ["sam", "tiny"])
+def test_connected(runtime_of, name):
+    """Masks of points are the pieces at them; boxes and rough masks say nothing of pieces."""
+    runtime, picture = runtime_of(name), blobs(3)
+    given = [*asked("point", 48, 64, 9), *asked("box", 48, 64)]
+    given += [Prompt(((5.0, 5.0, 1), (50.0, 30.0, 1), (20.0, 20.0, 0)))]
+    plain = {"multimask": "all", "mask_threshold": 0.3}
+    whole = answer(runtime, picture, given, AnswerSettings(**plain))
+    pieces = answer(runtime, picture, given, AnswerSettings(connected=True, **plain))
+    for before, after in zip(whole, pieces, strict=True):
+        inside = [(x, y) for x, y, label in before.prompt_points if label]
+        assert after.mask == (pieces_at(before.mask, inside) if inside else before.mask)
+    assert any(a.mask != b.mask for a, b in zip(whole, pieces, strict=True))
 
 
 def points_in(height: int, width: int) -> np.ndarray:
