@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from segcli.formats.base import (
     located,
     replacing,
 )
+from segcli.formats.coco_columns import Entries, WholeMasks, column, finite, finite_column
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import rank_score, segments_of
-from segcli.masks.rle import from_coco, is_whole, to_coco
+from segcli.masks.rle import from_coco, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = [
@@ -28,8 +28,6 @@ __all__ = [
     "FORMAT",
     "IMAGE",
     "ImageIds",
-    "coded_mask",
-    "finite",
     "image_id",
     "images_file",
     "listed_image",
@@ -40,6 +38,7 @@ CLASS_AGNOSTIC = 1
 IMAGE = "each image has an id, a file_name, a height and a width"
 """What COCO files say of an image."""
 _ENTRY = "each result has image_id, category_id, segmentation (an RLE or polygons) and score"
+_CATEGORY = "category_id"
 _PROPOSALS = [{"id": CLASS_AGNOSTIC, "name": "object"}]
 
 
@@ -155,6 +154,7 @@ class _Results(Source):
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
         self._by_id = _detections(path)
+        self._masks = WholeMasks(self._by_id)
         self._sizes: dict[str, tuple[int, int]] = dict(options.image_sizes)
         self._proposals = False
         self._segmented: set[int] = set()
@@ -213,34 +213,41 @@ class _Results(Source):
 
     def read(self, key: str) -> Segmentation:
         """One image's detections, best first."""
-        detections = self._by_id.get(self._ids[key], [])
+        number = self._ids[key]
+        detections = self._by_id.get(number, [])
         size = self._sizes.get(key) or _size(f"{self._path}: {key}", detections)
-        counts = [self._mask(key, detection, size) for detection in detections]
-        said = [self._said(key, detection) for detection in detections]
-        ranked = sorted(range(len(said)), key=lambda i: said[i][0], reverse=True)
+        counts = self._masks.counts(number, detections, size)
+        if counts is None:
+            counts = [self._mask(key, detection, size) for detection in detections]
+        scores, categories = self._said(key, detections)
+        ranked = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
         segments = CodedSegments(
             *size,
             counts=[counts[i] for i in ranked],
-            categories=[None if self._proposals else said[i][1] for i in ranked],
-            scores=[said[i][0] for i in ranked],
+            categories=[None if self._proposals else categories[i] for i in ranked],
+            scores=[scores[i] for i in ranked],
         )
         image = ImageRef(path=key, height=size[0], width=size[1], source=str(self._path))
         return Segmentation(image=image, segments=segments)
 
     def _mask(self, key: str, detection: dict[str, Any], size: tuple[int, int]) -> str:
         try:
-            return coded_mask(detection["segmentation"], *size)
+            return from_coco(detection["segmentation"], *size).counts
         except MaskError as error:
             raise located(f"{self._path}: {key}", error, _ENTRY) from error
 
-    def _said(self, key: str, detection: dict[str, Any]) -> tuple[float, int]:
-        """Score and category."""
+    def _said(self, key: str, detections: Entries) -> tuple[Sequence[float], Sequence[int]]:
+        """Scores and categories."""
+        scores, categories = finite_column(detections, "score"), column(detections, _CATEGORY, int)
+        if scores is not None and categories is not None:
+            return scores, categories
         try:
-            return finite(detection["score"]), int(detection["category_id"])
+            said = [(finite(d["score"]), int(d[_CATEGORY])) for d in detections]
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MaskError(
                 f"{self._path}: {key}: malformed", why=repr(error), fix=_ENTRY
             ) from error
+        return [score for score, _ in said], [category for _, category in said]
 
 
 def _file_name(path: str) -> str:
@@ -269,22 +276,6 @@ def _detections(path: Path) -> dict[int, list[dict[str, Any]]]:
             number = image_id(number, f"{path}: entry {index}")
         by_id.setdefault(number, []).append(detection)
     return by_id
-
-
-def coded_mask(segmentation: Any, height: int, width: int) -> str:  # noqa: ANN401 (parsed JSON)
-    """The compressed counts of any COCO ``segmentation``, see `from_coco`.
-
-    Raises:
-        MaskError: as `from_coco`.
-    """
-    try:
-        if segmentation["size"] == [height, width] and is_whole(segmentation, height, width):
-            counts: str = segmentation["counts"]
-            return counts
-    except (TypeError, KeyError, ValueError, AttributeError):
-        # Polygons, runs that are listed, or something that is wrong.
-        pass
-    return from_coco(segmentation, height, width).counts
 
 
 def image_id(value: Any, where: str) -> int:  # noqa: ANN401 (parsed JSON)
@@ -340,19 +331,6 @@ def listed_image(path: Path, image: Any) -> tuple[int, str, tuple[int, int]]:  #
             fix=IMAGE,
         )
     return number, name, (height, width)
-
-
-def finite(value: Any) -> float:  # noqa: ANN401 (parsed JSON)
-    """A number.
-
-    Raises:
-        TypeError: it is none.
-        ValueError: it is text that is none, NaN or infinite.
-    """
-    number = value if type(value) is float else float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{number} is not a finite number")
-    return number
 
 
 def _size(where: str, detections: list[dict[str, Any]]) -> tuple[int, int]:

@@ -11,17 +11,16 @@ from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, locat
 from segcli.formats.coco import (
     CLASS_AGNOSTIC,
     ImageIds,
-    coded_mask,
     dump,
-    finite,
     image_id,
     image_record,
     listed_image,
 )
+from segcli.formats.coco_columns import Entries, WholeMasks, column, finite, finite_column
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import segments_of
-from segcli.masks.rle import to_coco
+from segcli.masks.rle import from_coco, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = ["FORMAT", "CocoDataset", "image_ids"]
@@ -107,6 +106,7 @@ class CocoDataset(Source):
             if type(number) is not int or number not in names:
                 number = self._image_of(annotation)
             self._by_id.setdefault(number, []).append(annotation)
+        self._masks = WholeMasks(self._by_id)
         crowd = sum(a.get("iscrowd") in (1, "1") for a in parsed["annotations"])
         self.description = (
             f"{path}: COCO dataset, {len(parsed['annotations'])} annotations ({crowd} crowd) of "
@@ -141,18 +141,23 @@ class CocoDataset(Source):
         sorts objects into small, medium and large by it), which polygons make fractional.
         """
         height, width = self.sizes[key]
-        annotations = self._by_id.get(self._images[key]["id"], [])
-        counts = [self._mask(key, annotation, height, width) for annotation in annotations]
-        said = [self._said(key, annotation) for annotation in annotations]
+        number = self._images[key]["id"]
+        annotations = self._by_id.get(number, [])
+        counts = self._masks.counts(number, annotations, (height, width))
+        if counts is None:
+            counts = [self._mask(key, annotation, height, width) for annotation in annotations]
+        said = _columns(annotations)
+        if said is None:
+            said = _Said(*zip(*(self._said(key, a) for a in annotations), strict=True))
         segments = CodedSegments(
             height,
             width,
             counts,
-            categories=[own.category for own in said],
-            scores=[own.score for own in said],
-            areas=[own.area for own in said],
-            crowds=[own.crowd for own in said],
-            ids=[own.number for own in said],
+            categories=said.categories,
+            scores=said.scores,
+            areas=said.areas,
+            crowds=said.crowds,
+            ids=said.numbers,
             names=self.categories,
         )
         return Segmentation(
@@ -166,31 +171,32 @@ class CocoDataset(Source):
 
     def _mask(self, key: str, annotation: dict[str, Any], height: int, width: int) -> str:
         try:
-            return coded_mask(annotation["segmentation"], height, width)
+            return from_coco(annotation["segmentation"], height, width).counts
         except MaskError as error:
             raise located(self._where(key, annotation), error, _ANNOTATION) from error
         except KeyError as error:
             where = self._where(key, annotation)
             raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
 
-    def _said(self, key: str, annotation: dict[str, Any]) -> _Said:
+    def _said(self, key: str, annotation: dict[str, Any]) -> tuple[Any, ...]:
+        """One row of `_Said`."""
         try:
             score, number = annotation.get("score"), annotation.get("id")
             area = annotation.get("area")
-            said = _Said(
-                category=int(annotation["category_id"]),
-                score=None if score is None else finite(score),
-                area=None if area is None else finite(area),
-                number=number if isinstance(number, int) else None,
+            said = (
+                int(annotation["category_id"]),
+                None if score is None else finite(score),
+                None if area is None else finite(area),
                 # Text is true whatever it says: "0" must not be a crowd.
-                crowd=bool(int(annotation.get("iscrowd") or 0)),
+                bool(int(annotation.get("iscrowd") or 0)),
+                number if isinstance(number, int) else None,
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             where = self._where(key, annotation)
             raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
-        if said.area is not None and said.area < 0:
+        if area is not None and finite(area) < 0:
             raise MaskError(
-                f"{self._where(key, annotation)}: has the area {said.area:g}",
+                f"{self._where(key, annotation)}: has the area {finite(area):g}",
                 why="COCO leaves objects of a negative area out in silence",
                 fix="correct it; without an area it is counted from the mask",
             )
@@ -198,13 +204,26 @@ class CocoDataset(Source):
 
 
 class _Said(NamedTuple):
-    """What an annotation says beside its mask."""
+    """What annotations say beside their masks."""
 
-    category: int
-    score: float | None
-    area: float | None
-    number: int | None
-    crowd: bool
+    categories: Sequence[int]
+    scores: Sequence[float | None]
+    areas: Sequence[float | None]
+    crowds: Sequence[bool]
+    numbers: Sequence[int | None]
+
+
+def _columns(annotations: Entries) -> _Said | None:
+    """What all say in the usual way: no score, and numbers for the rest; None otherwise."""
+    categories = column(annotations, "category_id", int)
+    scores = column(annotations, "score", type(None))
+    areas = finite_column(annotations, "area")
+    crowds = column(annotations, "iscrowd", int)
+    numbers = column(annotations, "id", int)
+    found = (categories, scores, areas, crowds, numbers)
+    if any(values is None for values in found) or min(areas, default=0) < 0:
+        return None
+    return _Said(categories, scores, areas, list(map(bool, crowds)), numbers)
 
 
 def _load(path: Path) -> dict[str, Any]:

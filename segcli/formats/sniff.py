@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import re
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -80,11 +81,20 @@ def _first_annotated(path: Path) -> bytes:
 def load_json(path: Path) -> Any:  # noqa: ANN401 (parsed JSON)
     """Parse a file.
 
+    msgspec takes a third of the time of Python's own parser. That one takes what msgspec refuses
+    (NaN, a byte order mark, half a surrogate), or says what is wrong, and where.
+
     Raises:
         InputError: it cannot be read or is not JSON.
     """
+    # Those who read no JSON need not wait for it.
+    import msgspec  # noqa: PLC0415
+
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return msgspec.json.decode(content)
+        return json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read as JSON",
