@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from segcli.formats.base import (
     located,
     replacing,
 )
-from segcli.formats.coco_columns import Entries, WholeMasks, column, finite, finite_column
+from segcli.formats.coco_entries import Detection, WholeMasks, plain
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import rank_score, segments_of
@@ -28,6 +30,7 @@ __all__ = [
     "FORMAT",
     "IMAGE",
     "ImageIds",
+    "finite",
     "image_id",
     "images_file",
     "listed_image",
@@ -38,7 +41,6 @@ CLASS_AGNOSTIC = 1
 IMAGE = "each image has an id, a file_name, a height and a width"
 """What COCO files say of an image."""
 _ENTRY = "each result has image_id, category_id, segmentation (an RLE or polygons) and score"
-_CATEGORY = "category_id"
 _PROPOSALS = [{"id": CLASS_AGNOSTIC, "name": "object"}]
 
 
@@ -215,16 +217,20 @@ class _Results(Source):
         """One image's detections, best first."""
         number = self._ids[key]
         detections = self._by_id.get(number, [])
-        size = self._sizes.get(key) or _size(f"{self._path}: {key}", detections)
+        size = self._sizes.get(key) or _size(f"{self._path}: {key}", plain(detections))
         counts = self._masks.counts(number, detections, size)
-        if counts is None:
+        if counts is not None:
+            said = [(entry.score, entry.category_id) for entry in detections]
+        else:
+            detections = plain(detections)
             counts = [self._mask(key, detection, size) for detection in detections]
-        scores, categories = self._said(key, detections)
+            said = [self._said(key, detection) for detection in detections]
+        scores = [score for score, _ in said]
         ranked = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
         segments = CodedSegments(
             *size,
             counts=[counts[i] for i in ranked],
-            categories=[None if self._proposals else categories[i] for i in ranked],
+            categories=[None if self._proposals else said[i][1] for i in ranked],
             scores=[scores[i] for i in ranked],
         )
         image = ImageRef(path=key, height=size[0], width=size[1], source=str(self._path))
@@ -236,46 +242,44 @@ class _Results(Source):
         except MaskError as error:
             raise located(f"{self._path}: {key}", error, _ENTRY) from error
 
-    def _said(self, key: str, detections: Entries) -> tuple[Sequence[float], Sequence[int]]:
-        """Scores and categories."""
-        scores, categories = finite_column(detections, "score"), column(detections, _CATEGORY, int)
-        if scores is not None and categories is not None:
-            return scores, categories
+    def _said(self, key: str, detection: dict[str, Any]) -> tuple[float, int]:
+        """Score and category."""
         try:
-            said = [(finite(d["score"]), int(d[_CATEGORY])) for d in detections]
+            return finite(detection["score"]), int(detection["category_id"])
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MaskError(
                 f"{self._path}: {key}: malformed", why=repr(error), fix=_ENTRY
             ) from error
-        return [score for score, _ in said], [category for _, category in said]
 
 
 def _file_name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _detections(path: Path) -> dict[int, list[dict[str, Any]]]:
+def _detections(path: Path) -> dict[int, Sequence[Any]]:
     """The detections of each image, by its id."""
-    parsed = load_json(path)
+    parsed = load_json(path, list[Detection])
     if not isinstance(parsed, list):
         raise InputError(
             f"{path}: is no COCO results file", why="results are a JSON list", fix=_ENTRY
         )
-    by_id: dict[int, list[dict[str, Any]]] = {}
-    for index, detection in enumerate(parsed):
-        if not isinstance(detection, dict) or "image_id" not in detection:
-            raise InputError(f"{path}: entry {index} has no image_id", fix=_ENTRY)
-        if "segmentation" not in detection:
-            raise InputError(
-                f"{path}: entry {index} has no segmentation",
-                why="boxes or keypoints alone are no masks",
-                fix=_ENTRY,
-            )
-        number = detection["image_id"]
-        if type(number) is not int:
-            number = image_id(number, f"{path}: entry {index}")
-        by_id.setdefault(number, []).append(detection)
-    return by_id
+    by_id: dict[int, list[Any]] = defaultdict(list)
+    for index, entry in enumerate(parsed):
+        usual = type(entry) is Detection
+        by_id[entry.image_id if usual else _image_of(entry, path, index)].append(entry)
+    return dict(by_id)
+
+
+def _image_of(detection: Any, path: Path, index: int) -> int:  # noqa: ANN401 (parsed JSON)
+    if not isinstance(detection, dict) or "image_id" not in detection:
+        raise InputError(f"{path}: entry {index} has no image_id", fix=_ENTRY)
+    if "segmentation" not in detection:
+        raise InputError(
+            f"{path}: entry {index} has no segmentation",
+            why="boxes or keypoints alone are no masks",
+            fix=_ENTRY,
+        )
+    return image_id(detection["image_id"], f"{path}: entry {index}")
 
 
 def image_id(value: Any, where: str) -> int:  # noqa: ANN401 (parsed JSON)
@@ -331,6 +335,19 @@ def listed_image(path: Path, image: Any) -> tuple[int, str, tuple[int, int]]:  #
             fix=IMAGE,
         )
     return number, name, (height, width)
+
+
+def finite(value: Any) -> float:  # noqa: ANN401 (parsed JSON)
+    """A number.
+
+    Raises:
+        TypeError: it is none.
+        ValueError: it is text that is none, NaN or infinite.
+    """
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is not a finite number")
+    return number
 
 
 def _size(where: str, detections: list[dict[str, Any]]) -> tuple[int, int]:

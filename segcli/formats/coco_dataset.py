@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, located, replacing
@@ -12,11 +12,12 @@ from segcli.formats.coco import (
     CLASS_AGNOSTIC,
     ImageIds,
     dump,
+    finite,
     image_id,
     image_record,
     listed_image,
 )
-from segcli.formats.coco_columns import Entries, WholeMasks, column, finite, finite_column
+from segcli.formats.coco_entries import Annotation, Dataset, Said, WholeMasks, plain
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import segments_of
@@ -99,22 +100,24 @@ class CocoDataset(Source):
         self.names = {image["id"]: name for name, image in self._images.items()}
         self.sizes = {n: (i["height"], i["width"]) for n, i in self._images.items()}
         self.categories = _categories(path, parsed)
-        self._by_id: dict[int, list[dict[str, Any]]] = {}
-        names = self.names
-        for annotation in parsed["annotations"]:
-            number = annotation.get("image_id") if isinstance(annotation, dict) else None
-            if type(number) is not int or number not in names:
+        annotations, names = parsed["annotations"], self.names
+        self._by_id: dict[int, list[Any]] = {}
+        for annotation in annotations:
+            number = annotation.image_id if type(annotation) is Annotation else None
+            if number not in names:
                 number = self._image_of(annotation)
             self._by_id.setdefault(number, []).append(annotation)
         self._masks = WholeMasks(self._by_id)
-        crowd = sum(a.get("iscrowd") in (1, "1") for a in parsed["annotations"])
+        crowd = sum(_is_marked(annotation) for annotation in annotations)
         self.description = (
-            f"{path}: COCO dataset, {len(parsed['annotations'])} annotations ({crowd} crowd) of "
+            f"{path}: COCO dataset, {len(annotations)} annotations ({crowd} crowd) of "
             f"{len(self.categories)} categories in {len(self._images)} images"
         )
 
     def _image_of(self, annotation: Any) -> int:  # noqa: ANN401 (parsed JSON)
         where = f"{self._path}: an annotation"
+        if isinstance(annotation, Annotation):
+            (annotation,) = plain([annotation])
         if not isinstance(annotation, dict):
             raise InputError(
                 f"{where} is no object", why=f"it is {annotation!r}"[:200], fix=_ANNOTATION
@@ -144,20 +147,20 @@ class CocoDataset(Source):
         number = self._images[key]["id"]
         annotations = self._by_id.get(number, [])
         counts = self._masks.counts(number, annotations, (height, width))
-        if counts is None:
-            counts = [self._mask(key, annotation, height, width) for annotation in annotations]
-        said = _columns(annotations)
-        if said is None:
-            said = _Said(*zip(*(self._said(key, a) for a in annotations), strict=True))
+        said: Sequence[Said] = annotations
+        if counts is None or any(own.area is not None and own.area < 0 for own in said):
+            others = plain(annotations)
+            counts = [self._mask(key, annotation, height, width) for annotation in others]
+            said = [self._said(key, annotation) for annotation in others]
         segments = CodedSegments(
             height,
             width,
             counts,
-            categories=said.categories,
-            scores=said.scores,
-            areas=said.areas,
-            crowds=said.crowds,
-            ids=said.numbers,
+            categories=[own.category_id for own in said],
+            scores=[own.score for own in said],
+            areas=[own.area for own in said],
+            crowds=[own.iscrowd != 0 for own in said],
+            ids=[own.id for own in said],
             names=self.categories,
         )
         return Segmentation(
@@ -178,58 +181,43 @@ class CocoDataset(Source):
             where = self._where(key, annotation)
             raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
 
-    def _said(self, key: str, annotation: dict[str, Any]) -> tuple[Any, ...]:
-        """One row of `_Said`."""
+    def _said(self, key: str, annotation: dict[str, Any]) -> Said:
         try:
             score, number = annotation.get("score"), annotation.get("id")
             area = annotation.get("area")
-            said = (
-                int(annotation["category_id"]),
-                None if score is None else finite(score),
-                None if area is None else finite(area),
+            said = Said(
+                category_id=int(annotation["category_id"]),
+                score=None if score is None else finite(score),
+                area=None if area is None else finite(area),
                 # Text is true whatever it says: "0" must not be a crowd.
-                bool(int(annotation.get("iscrowd") or 0)),
-                number if isinstance(number, int) else None,
+                iscrowd=int(annotation.get("iscrowd") or 0),
+                id=number if isinstance(number, int) else None,
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             where = self._where(key, annotation)
             raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
-        if area is not None and finite(area) < 0:
+        if said.area is not None and said.area < 0:
             raise MaskError(
-                f"{self._where(key, annotation)}: has the area {finite(area):g}",
+                f"{self._where(key, annotation)}: has the area {said.area:g}",
                 why="COCO leaves objects of a negative area out in silence",
                 fix="correct it; without an area it is counted from the mask",
             )
         return said
 
 
-class _Said(NamedTuple):
-    """What annotations say beside their masks."""
-
-    categories: Sequence[int]
-    scores: Sequence[float | None]
-    areas: Sequence[float | None]
-    crowds: Sequence[bool]
-    numbers: Sequence[int | None]
-
-
-def _columns(annotations: Entries) -> _Said | None:
-    """What all say in the usual way: no score, and numbers for the rest; None otherwise."""
-    categories = column(annotations, "category_id", int)
-    scores = column(annotations, "score", type(None))
-    areas = finite_column(annotations, "area")
-    crowds = column(annotations, "iscrowd", int)
-    numbers = column(annotations, "id", int)
-    found = (categories, scores, areas, crowds, numbers)
-    if any(values is None for values in found) or min(areas, default=0) < 0:
-        return None
-    return _Said(categories, scores, areas, list(map(bool, crowds)), numbers)
+def _is_marked(annotation: Any) -> bool:  # noqa: ANN401 (parsed JSON)
+    """Whether it says that it is a crowd."""
+    if isinstance(annotation, Annotation):
+        return annotation.iscrowd == 1
+    return annotation.get("iscrowd") in (1, "1")
 
 
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file", fix="give the JSON file itself")
-    parsed = load_json(path)
+    parsed = load_json(path, Dataset)
+    if isinstance(parsed, Dataset):
+        return {name: getattr(parsed, name) for name in parsed.__struct_fields__}
     held: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
     missing = [k for k in ("images", "annotations") if not isinstance(held.get(k), list)]
     if missing:

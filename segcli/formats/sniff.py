@@ -11,6 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
+
 from segcli.errors import InputError
 from segcli.formats.files import files_below, spread
 
@@ -78,22 +81,24 @@ def _first_annotated(path: Path) -> bytes:
         return found[1] if found else b""
 
 
-def load_json(path: Path) -> Any:  # noqa: ANN401 (parsed JSON)
+def load_json(path: Path, kind: Any = Any) -> Any:  # noqa: ANN401 (parsed JSON)
     """Parse a file.
 
     msgspec takes a third of the time of Python's own parser. That one takes what msgspec refuses
     (NaN, a byte order mark, half a surrogate), or says what is wrong, and where.
 
+    Args:
+        path: the file.
+        kind: what msgspec is to make of a file that fits it; of others, plain JSON is made.
+
     Raises:
         InputError: it cannot be read or is not JSON.
     """
-    # Those who read no JSON need not wait for it.
-    import msgspec  # noqa: PLC0415
-
     try:
         content = path.read_bytes()
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return msgspec.json.decode(content)
+        for one in (kind, Any):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return msgspec.json.decode(content, type=one)
         return json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
