@@ -105,6 +105,6 @@ def _are_usual(entries: Sequence[Any]) -> bool:
     """Whether all are, with masks of one size."""
     if not isinstance(entries[0], (Detection, Annotation)):
         return False
-    size = entries[0].segmentation.size
-    small = abs(size[0] * size[1]) < _TOO_MANY
-    return small and all(entry.segmentation.size == size for entry in entries)
+    sizes = [entry.segmentation.size for entry in entries]
+    height, width = sizes[0]
+    return abs(height * width) < _TOO_MANY and sizes.count(sizes[0]) == len(sizes)
