@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import (
@@ -18,7 +18,7 @@ from segcli.formats.base import (
     located,
     replacing,
 )
-from segcli.formats.coco_entries import Detection, WholeMasks, plain
+from segcli.formats.coco_entries import Detection, WholeMasks, are_usual, plain
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import rank_score, segments_of
@@ -155,16 +155,16 @@ class _Results(Source):
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
-        self._by_id = _detections(path)
-        self._masks = WholeMasks(self._by_id)
+        detections = _load(path)
+        self._by_id = _by_image(path, detections)
+        self._masks = WholeMasks(detections)
         self._sizes: dict[str, tuple[int, int]] = dict(options.image_sizes)
         self._proposals = False
         self._segmented: set[int] = set()
         names, origin = self._choose_names(options.coco_names)
         self._ids = self._name(names)
-        total = sum(len(found) for found in self._by_id.values())
         self.description = (
-            f"{path}: COCO results, {total} detections in {len(self._by_id)} images, "
+            f"{path}: COCO results, {len(detections)} detections in {len(self._by_id)} images, "
             f"named by {origin}"
         )
 
@@ -215,22 +215,20 @@ class _Results(Source):
 
     def read(self, key: str) -> Segmentation:
         """One image's detections, best first."""
-        number = self._ids[key]
-        detections = self._by_id.get(number, [])
+        detections = self._by_id.get(self._ids[key], [])
         size = self._sizes.get(key) or _size(f"{self._path}: {key}", plain(detections))
-        counts = self._masks.counts(number, detections, size)
-        if counts is not None:
-            said = [(entry.score, entry.category_id) for entry in detections]
-        else:
-            detections = plain(detections)
-            counts = [self._mask(key, detection, size) for detection in detections]
-            said = [self._said(key, detection) for detection in detections]
-        scores = [score for score, _ in said]
+        counts = self._masks.counts(detections, size)
+        said: Sequence[_Said] = detections
+        if counts is None:
+            others = plain(detections)
+            counts = [self._mask(key, detection, size) for detection in others]
+            said = [self._said(key, detection) for detection in others]
+        scores = [own.score for own in said]
         ranked = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
         segments = CodedSegments(
             *size,
             counts=[counts[i] for i in ranked],
-            categories=[None if self._proposals else said[i][1] for i in ranked],
+            categories=[None if self._proposals else said[i].category_id for i in ranked],
             scores=[scores[i] for i in ranked],
         )
         image = ImageRef(path=key, height=size[0], width=size[1], source=str(self._path))
@@ -242,10 +240,9 @@ class _Results(Source):
         except MaskError as error:
             raise located(f"{self._path}: {key}", error, _ENTRY) from error
 
-    def _said(self, key: str, detection: dict[str, Any]) -> tuple[float, int]:
-        """Score and category."""
+    def _said(self, key: str, detection: dict[str, Any]) -> _Said:
         try:
-            return finite(detection["score"]), int(detection["category_id"])
+            return _Said(finite(detection["score"]), int(detection["category_id"]))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MaskError(
                 f"{self._path}: {key}: malformed", why=repr(error), fix=_ENTRY
@@ -256,17 +253,31 @@ def _file_name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _detections(path: Path) -> dict[int, Sequence[Any]]:
-    """The detections of each image, by its id."""
+class _Said(NamedTuple):
+    """What a detection says beside its image and its mask."""
+
+    score: float
+    category_id: int
+
+
+def _load(path: Path) -> list[Any]:
     parsed = load_json(path, list[Detection])
     if not isinstance(parsed, list):
         raise InputError(
             f"{path}: is no COCO results file", why="results are a JSON list", fix=_ENTRY
         )
+    return parsed
+
+
+def _by_image(path: Path, detections: list[Any]) -> dict[int, Sequence[Any]]:
+    """The detections of each image, by its id."""
+    if are_usual(detections):
+        numbers = [detection.image_id for detection in detections]
+    else:
+        numbers = [_image_of(entry, path, index) for index, entry in enumerate(detections)]
     by_id: dict[int, list[Any]] = defaultdict(list)
-    for index, entry in enumerate(parsed):
-        usual = type(entry) is Detection
-        by_id[entry.image_id if usual else _image_of(entry, path, index)].append(entry)
+    for number, detection in zip(numbers, detections, strict=True):
+        by_id[number].append(detection)
     return dict(by_id)
 
 
@@ -350,7 +361,7 @@ def finite(value: Any) -> float:  # noqa: ANN401 (parsed JSON)
     return number
 
 
-def _size(where: str, detections: list[dict[str, Any]]) -> tuple[int, int]:
+def _size(where: str, detections: Sequence[dict[str, Any]]) -> tuple[int, int]:
     for detection in detections:
         coded = detection["segmentation"]
         if isinstance(coded, dict) and len(size := coded.get("size", ())) == 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from segcli.formats.coco import (
     image_record,
     listed_image,
 )
-from segcli.formats.coco_entries import Annotation, Dataset, Said, WholeMasks, plain
+from segcli.formats.coco_entries import Dataset, Said, WholeMasks, are_usual, plain
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import segments_of
@@ -100,24 +101,27 @@ class CocoDataset(Source):
         self.names = {image["id"]: name for name, image in self._images.items()}
         self.sizes = {n: (i["height"], i["width"]) for n, i in self._images.items()}
         self.categories = _categories(path, parsed)
-        annotations, names = parsed["annotations"], self.names
-        self._by_id: dict[int, list[Any]] = {}
-        for annotation in annotations:
-            number = annotation.image_id if type(annotation) is Annotation else None
-            if number not in names:
-                number = self._image_of(annotation)
-            self._by_id.setdefault(number, []).append(annotation)
-        self._masks = WholeMasks(self._by_id)
-        crowd = sum(_is_marked(annotation) for annotation in annotations)
+        annotations = parsed["annotations"]
+        self._by_id: dict[int, list[Any]] = defaultdict(list)
+        for number, annotation in zip(self._numbers(annotations), annotations, strict=True):
+            self._by_id[number].append(annotation)
+        self._masks = WholeMasks(annotations)
+        crowd = _crowds(annotations)
         self.description = (
             f"{path}: COCO dataset, {len(annotations)} annotations ({crowd} crowd) of "
             f"{len(self.categories)} categories in {len(self._images)} images"
         )
 
+    def _numbers(self, annotations: Sequence[Any]) -> list[int]:
+        """The image of each annotation."""
+        if are_usual(annotations):
+            numbers = [annotation.image_id for annotation in annotations]
+            if self.names.keys() >= set(numbers):
+                return numbers
+        return [self._image_of(annotation) for annotation in plain(annotations)]
+
     def _image_of(self, annotation: Any) -> int:  # noqa: ANN401 (parsed JSON)
         where = f"{self._path}: an annotation"
-        if isinstance(annotation, Annotation):
-            (annotation,) = plain([annotation])
         if not isinstance(annotation, dict):
             raise InputError(
                 f"{where} is no object", why=f"it is {annotation!r}"[:200], fix=_ANNOTATION
@@ -144,9 +148,8 @@ class CocoDataset(Source):
         sorts objects into small, medium and large by it), which polygons make fractional.
         """
         height, width = self.sizes[key]
-        number = self._images[key]["id"]
-        annotations = self._by_id.get(number, [])
-        counts = self._masks.counts(number, annotations, (height, width))
+        annotations = self._by_id.get(self._images[key]["id"], [])
+        counts = self._masks.counts(annotations, (height, width))
         said: Sequence[Said] = annotations
         if counts is None or any(own.area is not None and own.area < 0 for own in said):
             others = plain(annotations)
@@ -205,11 +208,11 @@ class CocoDataset(Source):
         return said
 
 
-def _is_marked(annotation: Any) -> bool:  # noqa: ANN401 (parsed JSON)
-    """Whether it says that it is a crowd."""
-    if isinstance(annotation, Annotation):
-        return annotation.iscrowd == 1
-    return annotation.get("iscrowd") in (1, "1")
+def _crowds(annotations: Sequence[Any]) -> int:
+    """How many say that they are crowds."""
+    if are_usual(annotations):
+        return [annotation.iscrowd for annotation in annotations].count(1)
+    return sum(annotation.get("iscrowd") in (1, "1") for annotation in annotations)
 
 
 def _load(path: Path) -> dict[str, Any]:

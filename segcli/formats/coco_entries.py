@@ -6,15 +6,14 @@ that knows every way of writing it and says what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from segcli.masks.counts import known_whole
 
-__all__ = ["Annotation", "Dataset", "Detection", "Said", "WholeMasks", "plain"]
+__all__ = ["Annotation", "Dataset", "Detection", "Said", "WholeMasks", "are_usual", "plain"]
 
 # Run lengths have 32 bits.
 _TOO_MANY = 1 << 32
@@ -61,50 +60,46 @@ class Dataset(msgspec.Struct):
 
 def plain(entries: Sequence[Any]) -> Sequence[dict[str, Any]]:
     """Entries as plain JSON, whatever they were parsed to."""
-    found: list[dict[str, Any]] = msgspec.to_builtins(entries)
-    return found
+    return msgspec.to_builtins(entries) if are_usual(entries) else entries
 
 
 class WholeMasks:
     """The masks of a file that are known to cover the size they state.
 
     Args:
-        by_image: the entries of each image, of which only those that are as usual are looked at.
+        entries: of the whole file; only those that are as usual are looked at.
     """
 
-    def __init__(self, by_image: Mapping[int, Sequence[Any]]) -> None:
-        usual = {n: entries for n, entries in by_image.items() if _are_usual(entries)}
-        masks = [entry.segmentation for entries in usual.values() for entry in entries]
-        counts = [mask.counts for mask in masks]
-        known = iter(known_whole(counts, [mask.size[0] * mask.size[1] for mask in masks]))
-        self._sizes = {
-            number: entries[0].segmentation.size
-            for number, entries in usual.items()
-            if all(list(islice(known, len(entries))))
-        }
+    def __init__(self, entries: Sequence[Any]) -> None:
+        self._usual = are_usual(entries)
+        self._doubtful: set[int] = set()
+        if self._usual:
+            masks = [entry.segmentation for entry in entries]
+            pixels = [height * width for height, width in [mask.size for mask in masks]]
+            known = [False] * len(masks)
+            if 0 <= min(pixels) <= max(pixels) < _TOO_MANY:
+                known = known_whole([mask.counts for mask in masks], pixels)
+            both = zip(entries, known, strict=True)
+            self._doubtful = {entry.image_id for entry, whole in both if not whole}
 
-    def counts(
-        self, number: int, entries: Sequence[Any], size: tuple[int, int]
-    ) -> list[str] | None:
+    def counts(self, entries: Sequence[Any], size: tuple[int, int]) -> list[str] | None:
         """The compressed counts of an image's masks.
 
         Args:
-            number: the image.
-            entries: its entries.
+            entries: those of the image.
             size: its (height, width).
 
         Returns:
             One of each entry; None where they must be looked at one by one.
         """
-        if self._sizes.get(number) != size:
+        if not self._usual or not entries or entries[0].image_id in self._doubtful:
             return None
-        return [entry.segmentation.counts for entry in entries]
+        masks = [entry.segmentation for entry in entries]
+        if [mask.size for mask in masks].count(size) < len(masks):
+            return None
+        return [mask.counts for mask in masks]
 
 
-def _are_usual(entries: Sequence[Any]) -> bool:
-    """Whether all are, with masks of one size."""
-    if not isinstance(entries[0], (Detection, Annotation)):
-        return False
-    sizes = [entry.segmentation.size for entry in entries]
-    height, width = sizes[0]
-    return abs(height * width) < _TOO_MANY and sizes.count(sizes[0]) == len(sizes)
+def are_usual(entries: Sequence[Any]) -> bool:
+    """Whether the entries of a file, which are all of one kind, were parsed as usual ones."""
+    return bool(entries) and isinstance(entries[0], (Detection, Annotation))

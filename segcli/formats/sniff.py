@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import msgspec
 
-
 from segcli.errors import InputError
 from segcli.formats.files import files_below, spread
 

@@ -73,8 +73,8 @@ class CodedImage:
     @property
     def text(self) -> int:
         """About how many bytes of memory the objects take."""
-        rows = [*self.truths, *self.guesses]
-        return sum([len(row[0]) for row in rows]) + _ROW_BYTES * len(rows)
+        texts = [len(row[0]) for row in self.truths] + [len(row[0]) for row in self.guesses]
+        return sum(texts) + _ROW_BYTES * len(texts)
 
     @property
     def categories(self) -> set[int | None]:
