@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segcli.errors import PairError
+from segcli.masks.painted import Columns, columns_of
 from segcli.metrics.base import BoolMask, Pair
 from segcli.metrics.contingency import contingency
 from segcli.metrics.intersections import painted
-from segcli.records import Segment, Segmentation
+from segcli.records import Segmentation
 
 __all__ = ["EVERY_CLASS", "Tally", "tally_segments"]
 
@@ -65,11 +66,13 @@ class Tally:
         """PQ, SQ and RQ; NaN for a class that does not occur, SQ 0 where nothing matches."""
         if not self.occurs:
             return dict.fromkeys(_SCORES, math.nan)
-        weight = self.tp + Fraction(self.fp + self.fn, 2)
+        # Quotients of whole numbers are as exact as those of fractions, and quicker.
+        above, below = self.iou.numerator, self.iou.denominator
+        twice = 2 * self.tp + self.fp + self.fn
         return {
-            "pq": float(self.iou / weight),
-            "sq": float(self.iou / self.tp) if self.tp else 0.0,
-            "rq": float(self.tp / weight),
+            "pq": 2 * above / (below * twice),
+            "sq": above / (below * self.tp) if self.tp else 0.0,
+            "rq": 2 * self.tp / twice,
         }
 
 
@@ -174,9 +177,10 @@ def _areas(common: Common, side: int) -> dict[int, int]:
 
 def _side(side: Segmentation, agnostic: bool) -> _Side:
     name = side.image.source or side.image.key
+    listed = columns_of(side.segments)
     if not agnostic:
-        _check_classes(side, name)
-    crowds = [segment.iscrowd for segment in side.segments]
+        _check_classes(side, listed, name)
+    crowds = listed.crowds
     if side.labels is None:
         values = painted(side.segments, side)
         if values is None:
@@ -188,25 +192,25 @@ def _side(side: Segmentation, agnostic: bool) -> _Side:
         ids = list(range(1, len(side.segments) + 1))
     elif side.segments:
         values = side.labels.values
-        ids = [_id_of(segment, name) for segment in side.segments]
+        ids = [_id_of(number, name) for number in listed.ids]
     else:
         values = side.labels.values
         ids = [int(v) for v in np.unique(values) if v != _VOID]
         crowds = [False] * len(ids)
-    categories = [EVERY_CLASS if agnostic else s.category or 0 for s in side.segments]
+    categories = [EVERY_CLASS if agnostic else c or 0 for c in listed.categories]
     categories = categories or [EVERY_CLASS] * len(ids)
     found = dict(zip(ids, categories, strict=True))
     return _Side(name, values, found, frozenset(i for i, c in zip(ids, crowds, strict=True) if c))
 
 
-def _check_classes(side: Segmentation, name: str) -> None:
+def _check_classes(side: Segmentation, listed: Columns, name: str) -> None:
     if side.labels is not None and side.labels.kind in ("semantic", "binary"):
         raise PairError(
             f"{name}: holds a {side.labels.kind} map, and the protocol is panoptic",
             why="its values do not tell the objects of a class apart",
             fix=f"--protocol {side.labels.kind}",
         )
-    nameless = any(segment.category is None for segment in side.segments)
+    nameless = None in listed.categories
     if nameless or (side.labels is not None and not side.segments and side.labels.values.any()):
         raise PairError(
             f"{name}: holds objects without classes, and the protocol is panoptic",
@@ -224,11 +228,11 @@ def _check_ids(side: _Side, areas: Mapping[int, int]) -> None:
         )
 
 
-def _id_of(segment: Segment, name: str) -> int:
-    if not segment.id:
+def _id_of(number: int | None, name: str) -> int:
+    if not number:
         raise PairError(
-            f"{name}: a listed segment has the id {segment.id}",
+            f"{name}: a listed segment has the id {number}",
             why="each segment is a value of the map, and 0 is void",
             fix="give each segment an id from 1",
         )
-    return segment.id
+    return number
