@@ -41,6 +41,8 @@ CLASS_AGNOSTIC = 1
 IMAGE = "each image has an id, a file_name, a height and a width"
 """What COCO files say of an image."""
 _ENTRY = "each result has image_id, category_id, segmentation (an RLE or polygons) and score"
+# Run lengths have 32 bits.
+_TOO_MANY = 1 << 32
 _PROPOSALS = [{"id": CLASS_AGNOSTIC, "name": "object"}]
 
 
@@ -364,11 +366,15 @@ def finite(value: Any) -> float:  # noqa: ANN401 (parsed JSON)
 def _size(where: str, detections: Sequence[dict[str, Any]]) -> tuple[int, int]:
     for detection in detections:
         coded = detection["segmentation"]
-        if isinstance(coded, dict) and len(size := coded.get("size", ())) == 2:
-            return int(size[0]), int(size[1])
+        try:
+            height, width = map(int, coded["size"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if min(height, width) > 0 and height * width < _TOO_MANY:
+            return height, width
     raise MaskError(
         f"{where}: the image size is unknown",
-        why="its detections are polygons, which do not say it",
+        why="its detections are polygons, which do not say it, or state a size that no image has",
         fix="evaluate against a COCO dataset, which has the sizes",
     )
 
