@@ -160,7 +160,8 @@ class _Met:
     @property
     def is_void(self) -> BoolMask:
         """(N,) True for void."""
-        return self.ids == _VOID
+        found: BoolMask = self.ids == _VOID
+        return found
 
     def summed(self, pixels: Integers) -> Integers:
         """(N,) the pixels of all pairs that each id is in."""
