@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
+from importlib.metadata import distribution
 from typing import Any
 
 from segcli import __version__
@@ -85,11 +86,17 @@ def params_block(
 
 def _versions() -> dict[str, str]:
     """Of the libraries that compute, as they say themselves where they are loaded."""
-    # Reading it from their packages takes longer than scoring twenty images.
     loaded = {
         name: getattr(sys.modules.get(m), "__version__", "") for name, m in _LIBRARIES.items()
     }
-    return {name: said or version(name) for name, said in loaded.items()}
+    return {name: said or _version(name) for name, said in loaded.items()}
+
+
+def _version(name: str) -> str:
+    # Parsing all that a package says of itself takes longer than scoring twenty images.
+    said = distribution(name).read_text("METADATA") or ""
+    found = re.search(r"^Version: *(\S+)", said, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _bootstrap(settings: EvalSettings) -> dict[str, Any] | None:

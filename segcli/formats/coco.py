@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import (
@@ -17,10 +18,11 @@ from segcli.formats.base import (
     located,
     replacing,
 )
+from segcli.formats.coco_entries import Detection, WholeMasks, are_usual, plain
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import rank_score, segments_of
-from segcli.masks.rle import from_coco, is_whole, to_coco
+from segcli.masks.rle import from_coco, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = [
@@ -28,7 +30,6 @@ __all__ = [
     "FORMAT",
     "IMAGE",
     "ImageIds",
-    "coded_mask",
     "finite",
     "image_id",
     "images_file",
@@ -40,6 +41,8 @@ CLASS_AGNOSTIC = 1
 IMAGE = "each image has an id, a file_name, a height and a width"
 """What COCO files say of an image."""
 _ENTRY = "each result has image_id, category_id, segmentation (an RLE or polygons) and score"
+# Run lengths have 32 bits.
+_TOO_MANY = 1 << 32
 _PROPOSALS = [{"id": CLASS_AGNOSTIC, "name": "object"}]
 
 
@@ -154,15 +157,16 @@ class _Results(Source):
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self._path = path
-        self._by_id = _detections(path)
+        detections = _load(path)
+        self._by_id = _by_image(path, detections)
+        self._masks = WholeMasks(detections)
         self._sizes: dict[str, tuple[int, int]] = dict(options.image_sizes)
         self._proposals = False
         self._segmented: set[int] = set()
         names, origin = self._choose_names(options.coco_names)
         self._ids = self._name(names)
-        total = sum(len(found) for found in self._by_id.values())
         self.description = (
-            f"{path}: COCO results, {total} detections in {len(self._by_id)} images, "
+            f"{path}: COCO results, {len(detections)} detections in {len(self._by_id)} images, "
             f"named by {origin}"
         )
 
@@ -214,29 +218,33 @@ class _Results(Source):
     def read(self, key: str) -> Segmentation:
         """One image's detections, best first."""
         detections = self._by_id.get(self._ids[key], [])
-        size = self._sizes.get(key) or _size(f"{self._path}: {key}", detections)
-        counts = [self._mask(key, detection, size) for detection in detections]
-        said = [self._said(key, detection) for detection in detections]
-        ranked = sorted(range(len(said)), key=lambda i: said[i][0], reverse=True)
+        size = self._sizes.get(key) or _size(f"{self._path}: {key}", plain(detections))
+        counts = self._masks.counts(detections, size)
+        said: Sequence[_Said] = detections
+        if counts is None:
+            others = plain(detections)
+            counts = [self._mask(key, detection, size) for detection in others]
+            said = [self._said(key, detection) for detection in others]
+        scores = [own.score for own in said]
+        ranked = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
         segments = CodedSegments(
             *size,
             counts=[counts[i] for i in ranked],
-            categories=[None if self._proposals else said[i][1] for i in ranked],
-            scores=[said[i][0] for i in ranked],
+            categories=[None if self._proposals else said[i].category_id for i in ranked],
+            scores=[scores[i] for i in ranked],
         )
         image = ImageRef(path=key, height=size[0], width=size[1], source=str(self._path))
         return Segmentation(image=image, segments=segments)
 
     def _mask(self, key: str, detection: dict[str, Any], size: tuple[int, int]) -> str:
         try:
-            return coded_mask(detection["segmentation"], *size)
+            return from_coco(detection["segmentation"], *size).counts
         except MaskError as error:
             raise located(f"{self._path}: {key}", error, _ENTRY) from error
 
-    def _said(self, key: str, detection: dict[str, Any]) -> tuple[float, int]:
-        """Score and category."""
+    def _said(self, key: str, detection: dict[str, Any]) -> _Said:
         try:
-            return finite(detection["score"]), int(detection["category_id"])
+            return _Said(finite(detection["score"]), int(detection["category_id"]))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise MaskError(
                 f"{self._path}: {key}: malformed", why=repr(error), fix=_ENTRY
@@ -247,44 +255,44 @@ def _file_name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _detections(path: Path) -> dict[int, list[dict[str, Any]]]:
-    """The detections of each image, by its id."""
-    parsed = load_json(path)
+class _Said(NamedTuple):
+    """What a detection says beside its image and its mask."""
+
+    score: float
+    category_id: int
+
+
+def _load(path: Path) -> list[Any]:
+    parsed = load_json(path, list[Detection])
     if not isinstance(parsed, list):
         raise InputError(
             f"{path}: is no COCO results file", why="results are a JSON list", fix=_ENTRY
         )
-    by_id: dict[int, list[dict[str, Any]]] = {}
-    for index, detection in enumerate(parsed):
-        if not isinstance(detection, dict) or "image_id" not in detection:
-            raise InputError(f"{path}: entry {index} has no image_id", fix=_ENTRY)
-        if "segmentation" not in detection:
-            raise InputError(
-                f"{path}: entry {index} has no segmentation",
-                why="boxes or keypoints alone are no masks",
-                fix=_ENTRY,
-            )
-        number = detection["image_id"]
-        if type(number) is not int:
-            number = image_id(number, f"{path}: entry {index}")
-        by_id.setdefault(number, []).append(detection)
-    return by_id
+    return parsed
 
 
-def coded_mask(segmentation: Any, height: int, width: int) -> str:  # noqa: ANN401 (parsed JSON)
-    """The compressed counts of any COCO ``segmentation``, see `from_coco`.
+def _by_image(path: Path, detections: list[Any]) -> dict[int, Sequence[Any]]:
+    """The detections of each image, by its id."""
+    if are_usual(detections):
+        numbers = [detection.image_id for detection in detections]
+    else:
+        numbers = [_image_of(entry, path, index) for index, entry in enumerate(detections)]
+    by_id: dict[int, list[Any]] = defaultdict(list)
+    for number, detection in zip(numbers, detections, strict=True):
+        by_id[number].append(detection)
+    return dict(by_id)
 
-    Raises:
-        MaskError: as `from_coco`.
-    """
-    try:
-        if segmentation["size"] == [height, width] and is_whole(segmentation, height, width):
-            counts: str = segmentation["counts"]
-            return counts
-    except (TypeError, KeyError, ValueError, AttributeError):
-        # Polygons, runs that are listed, or something that is wrong.
-        pass
-    return from_coco(segmentation, height, width).counts
+
+def _image_of(detection: Any, path: Path, index: int) -> int:  # noqa: ANN401 (parsed JSON)
+    if not isinstance(detection, dict) or "image_id" not in detection:
+        raise InputError(f"{path}: entry {index} has no image_id", fix=_ENTRY)
+    if "segmentation" not in detection:
+        raise InputError(
+            f"{path}: entry {index} has no segmentation",
+            why="boxes or keypoints alone are no masks",
+            fix=_ENTRY,
+        )
+    return image_id(detection["image_id"], f"{path}: entry {index}")
 
 
 def image_id(value: Any, where: str) -> int:  # noqa: ANN401 (parsed JSON)
@@ -349,20 +357,24 @@ def finite(value: Any) -> float:  # noqa: ANN401 (parsed JSON)
         TypeError: it is none.
         ValueError: it is text that is none, NaN or infinite.
     """
-    number = value if type(value) is float else float(value)
+    number = float(value)
     if not math.isfinite(number):
         raise ValueError(f"{number} is not a finite number")
     return number
 
 
-def _size(where: str, detections: list[dict[str, Any]]) -> tuple[int, int]:
+def _size(where: str, detections: Sequence[dict[str, Any]]) -> tuple[int, int]:
     for detection in detections:
         coded = detection["segmentation"]
-        if isinstance(coded, dict) and len(size := coded.get("size", ())) == 2:
-            return int(size[0]), int(size[1])
+        try:
+            height, width = map(int, coded["size"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+        if min(height, width) > 0 and height * width < _TOO_MANY:
+            return height, width
     raise MaskError(
         f"{where}: the image size is unknown",
-        why="its detections are polygons, which do not say it",
+        why="its detections are polygons, which do not say it, or state a size that no image has",
         fix="evaluate against a COCO dataset, which has the sizes",
     )
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from segcli.errors import InputError, MaskError
 from segcli.formats.base import Format, ReadOptions, Source, WriteOptions, located, replacing
 from segcli.formats.coco import (
     CLASS_AGNOSTIC,
     ImageIds,
-    coded_mask,
     dump,
     finite,
     image_id,
     image_record,
     listed_image,
 )
+from segcli.formats.coco_entries import Dataset, Said, WholeMasks, are_usual, plain
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import segments_of
-from segcli.masks.rle import to_coco
+from segcli.masks.rle import from_coco, to_coco
 from segcli.records import ImageRef, LabelKind, Segment, Segmentation
 
 __all__ = ["FORMAT", "CocoDataset", "image_ids"]
@@ -100,18 +101,24 @@ class CocoDataset(Source):
         self.names = {image["id"]: name for name, image in self._images.items()}
         self.sizes = {n: (i["height"], i["width"]) for n, i in self._images.items()}
         self.categories = _categories(path, parsed)
-        self._by_id: dict[int, list[dict[str, Any]]] = {}
-        names = self.names
-        for annotation in parsed["annotations"]:
-            number = annotation.get("image_id") if isinstance(annotation, dict) else None
-            if type(number) is not int or number not in names:
-                number = self._image_of(annotation)
-            self._by_id.setdefault(number, []).append(annotation)
-        crowd = sum(a.get("iscrowd") in (1, "1") for a in parsed["annotations"])
+        annotations = parsed["annotations"]
+        self._by_id: dict[int, list[Any]] = defaultdict(list)
+        for number, annotation in zip(self._numbers(annotations), annotations, strict=True):
+            self._by_id[number].append(annotation)
+        self._masks = WholeMasks(annotations)
+        crowd = _crowds(annotations)
         self.description = (
-            f"{path}: COCO dataset, {len(parsed['annotations'])} annotations ({crowd} crowd) of "
+            f"{path}: COCO dataset, {len(annotations)} annotations ({crowd} crowd) of "
             f"{len(self.categories)} categories in {len(self._images)} images"
         )
+
+    def _numbers(self, annotations: Sequence[Any]) -> list[int]:
+        """The image of each annotation."""
+        if are_usual(annotations):
+            numbers = [annotation.image_id for annotation in annotations]
+            if self.names.keys() >= set(numbers):
+                return numbers
+        return [self._image_of(annotation) for annotation in plain(annotations)]
 
     def _image_of(self, annotation: Any) -> int:  # noqa: ANN401 (parsed JSON)
         where = f"{self._path}: an annotation"
@@ -142,17 +149,21 @@ class CocoDataset(Source):
         """
         height, width = self.sizes[key]
         annotations = self._by_id.get(self._images[key]["id"], [])
-        counts = [self._mask(key, annotation, height, width) for annotation in annotations]
-        said = [self._said(key, annotation) for annotation in annotations]
+        counts = self._masks.counts(annotations, (height, width))
+        said: Sequence[Said] = annotations
+        if counts is None or any(own.area is not None and own.area < 0 for own in said):
+            others = plain(annotations)
+            counts = [self._mask(key, annotation, height, width) for annotation in others]
+            said = [self._said(key, annotation) for annotation in others]
         segments = CodedSegments(
             height,
             width,
             counts,
-            categories=[own.category for own in said],
+            categories=[own.category_id for own in said],
             scores=[own.score for own in said],
             areas=[own.area for own in said],
-            crowds=[own.crowd for own in said],
-            ids=[own.number for own in said],
+            crowds=[own.iscrowd != 0 for own in said],
+            ids=[own.id for own in said],
             names=self.categories,
         )
         return Segmentation(
@@ -166,24 +177,24 @@ class CocoDataset(Source):
 
     def _mask(self, key: str, annotation: dict[str, Any], height: int, width: int) -> str:
         try:
-            return coded_mask(annotation["segmentation"], height, width)
+            return from_coco(annotation["segmentation"], height, width).counts
         except MaskError as error:
             raise located(self._where(key, annotation), error, _ANNOTATION) from error
         except KeyError as error:
             where = self._where(key, annotation)
             raise MaskError(f"{where}: malformed", why=repr(error), fix=_ANNOTATION) from error
 
-    def _said(self, key: str, annotation: dict[str, Any]) -> _Said:
+    def _said(self, key: str, annotation: dict[str, Any]) -> Said:
         try:
             score, number = annotation.get("score"), annotation.get("id")
             area = annotation.get("area")
-            said = _Said(
-                category=int(annotation["category_id"]),
+            said = Said(
+                category_id=int(annotation["category_id"]),
                 score=None if score is None else finite(score),
                 area=None if area is None else finite(area),
-                number=number if isinstance(number, int) else None,
                 # Text is true whatever it says: "0" must not be a crowd.
-                crowd=bool(int(annotation.get("iscrowd") or 0)),
+                iscrowd=int(annotation.get("iscrowd") or 0),
+                id=number if isinstance(number, int) else None,
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             where = self._where(key, annotation)
@@ -197,20 +208,19 @@ class CocoDataset(Source):
         return said
 
 
-class _Said(NamedTuple):
-    """What an annotation says beside its mask."""
-
-    category: int
-    score: float | None
-    area: float | None
-    number: int | None
-    crowd: bool
+def _crowds(annotations: Sequence[Any]) -> int:
+    """How many say that they are crowds."""
+    if are_usual(annotations):
+        return [annotation.iscrowd for annotation in annotations].count(1)
+    return sum(annotation.get("iscrowd") in (1, "1") for annotation in annotations)
 
 
 def _load(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such file", fix="give the JSON file itself")
-    parsed = load_json(path)
+    parsed = load_json(path, Dataset)
+    if isinstance(parsed, Dataset):
+        return {name: getattr(parsed, name) for name in parsed.__struct_fields__}
     held: dict[str, Any] = parsed if isinstance(parsed, dict) else {}
     missing = [k for k in ("images", "annotations") if not isinstance(held.get(k), list)]
     if missing:

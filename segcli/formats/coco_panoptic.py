@@ -7,7 +7,6 @@ panopticapi reads it: id = R + 256 G + 256² B, and 0 is void.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +37,9 @@ from segcli.formats.panoptic_parts import (
     png_folder,
     segments_info_of,
 )
+from segcli.formats.runs import runs_of
 from segcli.formats.sniff import panoptic_json
-from segcli.masks.labels import segments_from_label_map
+from segcli.masks.painted import Columns, PaintedSegments
 from segcli.masks.panoptic import panoptic_of
 from segcli.records import ImageRef, LabelKind, LabelMap, Segment, Segmentation
 
@@ -116,21 +116,21 @@ class CocoPanoptic(Source):
                 f"{path}: is {width}x{height}, but {self._path} says {size[1]}x{size[0]} for {key}",
                 fix="save the PNG at the size of the image",
             )
-        found = {segment.id: segment for segment in segments_from_label_map(ids)}
+        drawn, _ = runs_of(ids).histogram()
         stated = segments_info_of(self._path, key, annotation["segments_info"])
-        check_same_segments(path, self._path, set(found), set(stated))
+        check_same_segments(path, self._path, set(drawn.tolist()) - {0}, set(stated))
         self._check_categories(key, stated)
         return Segmentation(
             image=ImageRef(path=key, height=height, width=width, source=str(path)),
-            segments=tuple(
-                replace(
-                    found[number],
-                    category=info.category,
-                    category_name=self.categories.get(info.category),
-                    iscrowd=info.iscrowd,
-                    area=found[number].area if info.area is None else info.area,
-                )
-                for number, info in stated.items()
+            segments=PaintedSegments(
+                ids,
+                Columns(
+                    list(stated),
+                    [info.category for info in stated.values()],
+                    [info.iscrowd for info in stated.values()],
+                ),
+                [info.area for info in stated.values()],
+                self.categories,
             ),
             labels=LabelMap(ids, "panoptic"),
             categories=dict(self.categories),

@@ -6,9 +6,12 @@ import json
 import mmap
 import os
 import re
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from segcli.errors import InputError
 from segcli.formats.files import files_below, spread
@@ -77,14 +80,25 @@ def _first_annotated(path: Path) -> bytes:
         return found[1] if found else b""
 
 
-def load_json(path: Path) -> Any:  # noqa: ANN401 (parsed JSON)
+def load_json(path: Path, kind: Any = Any) -> Any:  # noqa: ANN401 (parsed JSON)
     """Parse a file.
+
+    msgspec takes less than half the time of Python's parser. That one takes what msgspec refuses
+    (NaN, a byte order mark, half a surrogate), or says what is wrong, and where.
+
+    Args:
+        path: the file.
+        kind: what msgspec is to make of a file that fits it; of others, plain JSON is made.
 
     Raises:
         InputError: it cannot be read or is not JSON.
     """
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        for one in (kind, Any):
+            with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return msgspec.json.decode(content, type=one)
+        return json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read as JSON",

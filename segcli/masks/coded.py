@@ -6,6 +6,7 @@ each object, with the area and the box of its mask, takes longer than matching t
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -14,12 +15,45 @@ from typing import overload
 from segcli.masks.rle import measure
 from segcli.records import RLE, Segment
 
-__all__ = ["CodedSegments", "masks_of"]
+__all__ = ["CodedSegments", "LazySegments", "masks_of"]
 
 
-@dataclass(eq=False)
-class CodedSegments(Sequence[Segment]):
-    """Segments of one image, column by column; equal to a tuple of the same segments.
+class LazySegments(Sequence[Segment]):
+    """Segments of one image that become records when asked for; equal to a tuple of the same."""
+
+    @property
+    @abstractmethod
+    def records(self) -> tuple[Segment, ...]:
+        """All segments, made once."""
+
+    @overload
+    def __getitem__(self, index: int) -> Segment: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Segment, ...]: ...
+    def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
+        return self.records[index]
+
+    def __iter__(self) -> Iterator[Segment]:
+        return iter(self.records)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (tuple, LazySegments)):
+            return NotImplemented
+        return self.records == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(self.records)
+
+    def __repr__(self) -> str:
+        return repr(self.records)
+
+    def __reduce__(self) -> tuple[type[tuple[Segment, ...]], tuple[tuple[Segment, ...]]]:
+        return tuple, (self.records,)
+
+
+@dataclass(eq=False, repr=False)
+class CodedSegments(LazySegments):
+    """Segments of one image, column by column.
 
     Attributes:
         height: rows of the image, and so of each mask.
@@ -91,30 +125,6 @@ class CodedSegments(Sequence[Segment]):
 
     def __len__(self) -> int:
         return len(self.counts)
-
-    @overload
-    def __getitem__(self, index: int) -> Segment: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[Segment, ...]: ...
-    def __getitem__(self, index: int | slice) -> Segment | tuple[Segment, ...]:
-        return self.records[index]
-
-    def __iter__(self) -> Iterator[Segment]:
-        return iter(self.records)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, (tuple, CodedSegments)):
-            return NotImplemented
-        return self.records == tuple(other)
-
-    def __hash__(self) -> int:
-        return hash(self.records)
-
-    def __repr__(self) -> str:
-        return repr(self.records)
-
-    def __reduce__(self) -> tuple[type[tuple[Segment, ...]], tuple[tuple[Segment, ...]]]:
-        return tuple, (self.records,)
 
 
 def masks_of(segments: Sequence[Segment]) -> list[RLE]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from hotcoco import mask as _coco
 
 from segcli.errors import MaskError
+from segcli.masks.counts import lots, run_lengths
 from segcli.records import RLE, Segment
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "encode_runs",
     "from_coco",
     "from_polygons",
-    "is_whole",
     "join_touching",
     "measure",
     "merge",
@@ -44,8 +44,6 @@ _NO_RUNS = np.zeros(0, dtype=np.int64)
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 _OVERFLOW = 1 << 32
 _WORTHWHILE = 4
-_CHARACTERS_AT_ONCE = 1 << 18
-_MORE, _HIGHEST, _LONGEST = 32, 63, 8
 
 
 def encode(mask: npt.NDArray[Any]) -> RLE:
@@ -121,35 +119,27 @@ def runs_of(rles: Sequence[RLE]) -> tuple[Positions, Positions, Positions]:
     if len({(rle.height, rle.width) for rle in rles}) > 1:
         raise ValueError("masks of different sizes have no places in common")
     found = [(_NO_RUNS, _NO_RUNS, _NO_RUNS)]
-    first = characters = 0
-    for behind, rle in enumerate(rles, 1):
-        characters += len(rle.counts)
-        if characters > _CHARACTERS_AT_ONCE or behind == len(rles):
-            owner, starts, stops = _runs_at_once(rles[first:behind])
-            found.append((owner + first, starts, stops))
-            first, characters = behind, 0
+    for first, behind in lots([rle.counts for rle in rles]):
+        owner, starts, stops = _runs_at_once(rles[first:behind])
+        found.append((owner + first, starts, stops))
     owner, starts, stops = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return owner, starts, stops
 
 
 def _runs_at_once(rles: Sequence[RLE]) -> tuple[Positions, Positions, Positions]:
     pixels = rles[0].height * rles[0].width
-    ends = np.cumsum([len(rle.counts) for rle in rles])
-    decoded = None
-    if len(rles) >= _WORTHWHILE and all(rle.counts for rle in rles):
-        decoded = _decoded("".join(rle.counts for rle in rles))
-    # A mask ends with a number: what is left of the last one would be read as part of the next.
-    if decoded is not None and bool(np.isin(ends - 1, decoded[1]).all()):
-        values, last = decoded
-        behind = np.searchsorted(last, ends)
-        lengths = np.diff(behind, prepend=0)
-        odd = _undo_differences(values, behind - lengths, lengths)
-        edges = np.cumsum(values)
+    read = run_lengths([rle.counts for rle in rles]) if len(rles) >= _WORTHWHILE else None
+    if read is not None:
+        lengths, counts = read
+        edges, behind = np.cumsum(lengths), np.cumsum(counts)
         covered = np.array_equal(edges[behind - 1], pixels * np.arange(1, len(rles) + 1))
-        if covered and int(values.min()) >= 0:
-            stops = edges[odd]
-            starts = stops - values[odd]
-            owner = np.repeat(np.arange(len(rles)), lengths // 2)
+        if covered and int(lengths.min()) >= 0:
+            # A mask begins outside: each second of its lengths is of a run inside.
+            inside = np.repeat((behind - counts) % 2 == 1, counts)
+            inside[1::2] ^= True
+            stops = edges[inside]
+            owner = np.repeat(np.arange(len(rles)), counts // 2)
+            starts = stops - lengths[inside]
             return owner, starts - owner * pixels, stops - owner * pixels
     # Few are quicker one by one, and one that is damaged says so itself.
     each = [runs(rle) for rle in rles]
@@ -157,52 +147,13 @@ def _runs_at_once(rles: Sequence[RLE]) -> tuple[Positions, Positions, Positions]
     return owner, np.concatenate([s for s, _ in each]), np.concatenate([s for _, s in each])
 
 
-def _undo_differences(values: Positions, begin: Positions, lengths: Positions) -> BoolMask:
-    """Add up, in place and mask by mask, what is given as difference from the last but one.
-
-    Returns:
-        (R,) True for the runs inside of masks.
-    """
-    odd: BoolMask = (np.arange(len(values)) - np.repeat(begin, lengths)) % 2 == 1
-    # The first number is a length of its own, and no part of the sum of those two apart.
-    heads = values[begin]
-    values[begin] = 0
-    for which, counts in ((odd, lengths // 2), (~odd, lengths - lengths // 2)):
-        sums = np.concatenate((np.zeros(1, np.int64), np.cumsum(values[which])))
-        before = np.cumsum(counts) - counts
-        values[which] = sums[1:] - np.repeat(sums[before], counts)
-    values[begin] = heads
-    return odd
-
-
 def _counts(rle: RLE) -> Positions:
-    """Run lengths from COCO's string, where they are differences from the third on."""
     if not rle.counts:
         return _NO_RUNS
-    decoded = _decoded(rle.counts)
-    if decoded is None:
+    found = run_lengths([rle.counts])
+    if found is None:
         raise _damaged(rle, "its characters are not COCO's")
-    values, _ = decoded
-    values[1::2] = np.cumsum(values[1::2])
-    values[2::2] = np.cumsum(values[2::2])
-    return values
-
-
-def _decoded(counts: str) -> tuple[Positions, Positions] | None:
-    """Numbers of 5 bits a character, and the place of each one's last; None if damaged."""
-    # Below "0" the difference wraps around to more than 63.
-    digits = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8) - np.uint8(48)
-    last = np.flatnonzero(digits < _MORE)
-    if int(digits.max()) > _HIGHEST or len(last) == 0 or last[-1] != len(digits) - 1:
-        return None
-    lengths = np.diff(last, prepend=-1)
-    if int(lengths.max()) > _LONGEST:
-        return None
-    first = last - lengths + 1
-    place = np.arange(len(digits)) - np.repeat(first, lengths)
-    values = np.add.reduceat((digits & 0x1F).astype(np.int64) << (5 * place), first)
-    values -= np.where(digits[last] & 0x10, np.int64(1) << (5 * lengths), 0)
-    return values, last
+    return found[0]
 
 
 def _damaged(rle: RLE, why: str) -> MaskError:
@@ -247,32 +198,17 @@ def from_coco(segmentation: Any, height: int, width: int) -> RLE:  # noqa: ANN40
     return _checked(RLE(height, width, _text(counts)))
 
 
-def is_whole(segmentation: dict[str, Any], height: int, width: int) -> bool:
-    """Whether an RLE of COCO's compressed string covers the image, in its usual form.
-
-    The union with an empty mask is the same string exactly then: much quicker to tell than adding
-    the runs up, which is left for the others.
-
-    Args:
-        segmentation: ``{"size": [H, W], "counts": str}`` of that size.
-        height: rows of the image.
-        width: columns of the image.
-
-    Raises:
-        ValueError: the counts are damaged.
-    """
-    union: bytes = _coco.merge([segmentation, _empty(height, width)])["counts"]
-    same: bool = union == segmentation["counts"].encode("latin-1", "replace")
-    return same
-
-
 def _checked(rle: RLE) -> RLE:
-    """The RLE itself, if its counts cover the mask."""
+    """The RLE itself, if its counts cover the mask.
+
+    The union with an empty mask is the same string exactly then, if it is in its usual form: much
+    quicker to tell than adding the runs up, which is left for the others.
+    """
     try:
-        same = is_whole(to_coco(rle), rle.height, rle.width)
+        union: bytes = _coco.merge([to_coco(rle), _empty(rle.height, rle.width)])["counts"]
     except ValueError as error:
         raise _damaged(rle, str(error)) from error
-    if not same:
+    if union != rle.counts.encode("latin-1", "replace"):
         runs(rle)
     return rle
 

@@ -25,6 +25,7 @@ from segcli.records import Segment
 __all__ = ["EVERY_CLASS", "CocoAp", "CocoSums", "Objects", "objects_of"]
 
 MAX_DETECTIONS = 100
+_SHOWN = ("ap", "ap50", "ap75", "ar100")
 _NONE = "the ground truth has no object (of this size)"
 
 Scope = Literal["per class", "class-agnostic"]
@@ -204,13 +205,12 @@ class CocoSums(Sums):
             return {}
         rows: list[Row] = []
         for category, curves in self._curves().items():
-            scores = twelve([curves])
+            scores = twelve([curves], _SHOWN)
             if math.isnan(scores["ar100"]):
                 continue
             called = None if category is None else self.names.get(category)
             row: Row = {"class": category, "name": called}
-            shown = ("ap", "ap50", "ap75", "ar100")
-            rows.append({**row, **{self.prefix + name: scores[name] for name in shown}})
+            rows.append({**row, **{self.prefix + name: scores[name] for name in _SHOWN}})
         return {"per_class": rows}
 
     def notes(self) -> list[str]:

@@ -31,7 +31,17 @@ TWELVE = (
     "ar_medium",
     "ar_large",
 )
+_THRESHOLDS = {"ap": slice(None), "ap50": 0, "ap75": 5}
+_LIMITS = {"ar1": 0, "ar10": 1, "ar100": 2}
 _SIZES = {"small": 1, "medium": 2, "large": 3}
+# Precision has the axes class, threshold, recall, size and limit; recall those without recall.
+_PARTS: dict[str, tuple[Any, ...]] = {
+    **{name: (slice(None), which, ..., 0, 2) for name, which in _THRESHOLDS.items()},
+    **{name: (..., 0, limit) for name, limit in _LIMITS.items()},
+    **{
+        f"{side}_{size}": (..., which, 2) for side in ("ap", "ar") for size, which in _SIZES.items()
+    },
+}
 
 
 def curves_of(accumulated: Mapping[str, Any]) -> Curves:
@@ -49,24 +59,17 @@ def curves_of(accumulated: Mapping[str, Any]) -> Curves:
     return precision[:, :, 0], recall[:, 0]
 
 
-def twelve(curves: Sequence[Curves]) -> dict[str, float]:
-    """The twelve numbers of a set of classes, NaN where the ground truth has no such object."""
+def twelve(curves: Sequence[Curves], names: Sequence[str] = TWELVE) -> dict[str, float]:
+    """The twelve numbers of a set of classes, NaN where the ground truth has no such object.
+
+    Args:
+        curves: of each class.
+        names: those of the numbers that are wanted.
+    """
     if not curves:
-        return dict.fromkeys(TWELVE, math.nan)
-    precision = np.stack([p for p, _ in curves])
-    recall = np.stack([r for _, r in curves])
-    scores = {
-        "ap": _mean(precision[..., 0, 2]),
-        "ap50": _mean(precision[:, 0, :, 0, 2]),
-        "ap75": _mean(precision[:, 5, :, 0, 2]),
-        "ar1": _mean(recall[..., 0, 0]),
-        "ar10": _mean(recall[..., 0, 1]),
-        "ar100": _mean(recall[..., 0, 2]),
-    }
-    for size, index in _SIZES.items():
-        scores[f"ap_{size}"] = _mean(precision[..., index, 2])
-        scores[f"ar_{size}"] = _mean(recall[..., index, 2])
-    return {name: scores[name] for name in TWELVE}
+        return dict.fromkeys(names, math.nan)
+    sides = {"ap": np.stack([p for p, _ in curves]), "ar": np.stack([r for _, r in curves])}
+    return {name: _mean(sides[name[:2]][_PARTS[name]]) for name in names}
 
 
 def _mean(values: Floats) -> float:

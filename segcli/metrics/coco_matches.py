@@ -213,7 +213,7 @@ class Matches:
     def _match_classes(self, images: Sequence[CodedImage]) -> None:
         batches: dict[int, _Batch] = {}
         for image in images:
-            for number in {_block(category) for category in image.categories}:
+            for number in _blocks(image.categories):
                 batch = batches.setdefault(number, ([], [], []))
                 batch[0].append(image.record)
                 image.put(batch, number)
@@ -257,10 +257,10 @@ class Matches:
                 yield category, curves_of({"precision": precision, "recall": recall})
 
 
-def _block(category: int | None) -> int:
-    """The number of the block that a class is in."""
-    assert category is not None, "objects without a category have no class to be matched in"
-    return category // _CLASSES_AT_ONCE
+def _blocks(categories: Iterable[int | None]) -> set[int]:
+    """The numbers of the blocks that classes are in."""
+    named = [category for category in categories if category is not None]
+    return {category // _CLASSES_AT_ONCE for category in named}
 
 
 def _as_one(images: Iterable[CodedImage]) -> _Batch:

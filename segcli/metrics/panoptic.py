@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from segcli.errors import PairError
+from segcli.masks.painted import columns_of
 from segcli.metrics.base import Metric, MetricOptions, Pair, Row, Sums, ratio
 from segcli.metrics.panoptic_match import EVERY_CLASS, Tally, tally_segments
 
@@ -153,7 +154,7 @@ def _check_listed(pair: Pair, listed: Mapping[int, str]) -> None:
     if not listed:
         return
     for side, where in (("ground truth", pair.gt), ("prediction", pair.pred)):
-        found = {s.category for s in where.segments if s.category is not None}
+        found = {c for c in columns_of(where.segments).categories if c is not None}
         if stray := sorted(found - listed.keys()):
             raise PairError(
                 f"{where.image.source or where.image.key}: the {side} holds segments of classes "

@@ -157,7 +157,7 @@ def test_many_runs_are_read_in_several_lots(monkeypatch):
     rng = np.random.default_rng(0)
     coded = [encode(rng.random((30, 20)) > 0.5) for _ in range(50)]
     expected = runs_of(coded)
-    monkeypatch.setattr("segcli.masks.rle._CHARACTERS_AT_ONCE", 2000)
+    monkeypatch.setattr("segcli.masks.counts._CHARACTERS_AT_ONCE", 2000)
     assert all(np.array_equal(a, b) for a, b in zip(runs_of(coded), expected, strict=True))
 
 
