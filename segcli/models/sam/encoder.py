@@ -66,7 +66,8 @@ def encode(runtime: Runtime, image: npt.NDArray[np.uint8]) -> Encoded:
     pixels = runtime.to_device(batch["pixel_values"])
     fine = early = None
     if runtime.ref.family.squashes:
-        *planes, embedding = runtime.model.get_image_embeddings(pixels)
+        found = runtime.model.get_image_embeddings(pixels)
+        *planes, embedding = (plane.to(runtime.dtype) for plane in found)
         fine = planes[0], planes[1]
         scaled = runtime.input_size
     else:

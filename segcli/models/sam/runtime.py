@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -12,6 +13,12 @@ from segcli.models.catalog import ModelRef
 from segcli.models.sam.workers import Workers
 
 __all__ = ["Runtime", "load_runtime"]
+
+# Positions have more digits than bfloat16 holds.
+_EXACT = ("prompt_encoder.", "shared_image_embedding.")
+# Convolutions without norms between them lose a digit more than transformers do, and are quick.
+_CONVOLUTIONAL = ("edgetam", "edgetam_video")
+_CONVOLUTIONS = ("vision_encoder.", "mask_decoder.conv_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +49,11 @@ class Runtime:
         return self.device.type != "cpu"
 
     def to_device(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Pixels where and in the type in which the model wants them, without waiting."""
+        """Pixels where and in the type in which the encoder wants them, without waiting."""
         if self.device.type == "cuda":
             pixels = pixels.pin_memory()
-        return pixels.to(self.device, self.dtype, non_blocking=True)
+        dtype = next(self.model.vision_encoder.parameters()).dtype
+        return pixels.to(self.device, dtype, non_blocking=True)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -71,7 +79,7 @@ def load_runtime(
     safe = {"local_files_only": True, "trust_remote_code": False}
     try:
         model = transformers.AutoModelForMaskGeneration.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, **safe
+            source, dtype=torch.float32, use_safetensors=True, **safe
         )
         processor = transformers.AutoImageProcessor.from_pretrained(source, **safe)
     except Exception as error:
@@ -82,9 +90,15 @@ def load_runtime(
             fix="the folder needs config.json, preprocessor_config.json and *.safetensors",
         ) from error
     # In place of autograd, the encoder writes into what it has.
-    model = model.to(device).eval().requires_grad_(False)
-    # Positions have more digits than bfloat16 holds.
-    model.prompt_encoder.float()
-    model.shared_image_embedding.float()
+    model = _in_precision(model.eval().requires_grad_(False), dtype).to(device)
     workers = Workers(torch.get_num_threads())
     return Runtime(ref, model, processor, device, dtype, workers, compiled)
+
+
+def _in_precision(model: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401 (a transformers module)
+    """The model in another precision, but for what would lose by it."""
+    exact = _EXACT + (_CONVOLUTIONS if model.config.model_type in _CONVOLUTIONAL else ())
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if not name.startswith(exact):
+            tensor.data = tensor.data.to(dtype)
+    return model

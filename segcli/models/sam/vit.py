@@ -8,7 +8,8 @@ less memory and fewer copies:
   queries and keys (one-hot keys), which fused attention takes as they are;
 - windows are cut out of queries, keys and values after projection, so padding is not projected:
   a padded pixel's are the biases;
-- what treats each pixel by itself is done for a band of rows at a time.
+- what treats each pixel by itself is done for a band of rows at a time;
+- in half precision the sums that run through all layers stay in float32, as do norms and softmax.
 
 Source: "Segment Anything" (Kirillov et al., 2023), "Exploring Plain Vision Transformer Backbones
 for Object Detection" (Li et al., 2022). B images of h x w pixels have D channels in n heads of d.
@@ -50,17 +51,25 @@ def encode_with_vit(
         embedding: (B, C, h, w).
         early: (B, h, w, D) after the first layer with global attention, for SAM-HQ.
     """
-    hidden = encoder.patch_embed(pixels)
+    hidden = encoder.patch_embed(pixels).float()
     if encoder.pos_embed is not None:
         hidden = hidden + encoder.pos_embed
     early = None
     for layer in encoder.layers:
         hidden = hidden + _attended(layer, hidden, workers)
         for rows in _bands(hidden):
-            hidden[:, rows] += layer.mlp(layer.layer_norm2(hidden[:, rows]))
+            hidden[:, rows] += layer.mlp(_normed(layer.layer_norm2, hidden[:, rows]))
         if early is None and not layer.window_size:
             early = hidden
-    return encoder.neck(hidden), hidden if early is None else early
+    early = hidden if early is None else early
+    return encoder.neck(hidden.to(pixels.dtype)), early.to(pixels.dtype)
+
+
+def _normed(norm: Any, hidden: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
+    """A layer norm in float32, in the precision of its weights."""
+    weight, bias = norm.weight.float(), norm.bias.float()
+    normed = functional.layer_norm(hidden, norm.normalized_shape, weight, bias, norm.eps)
+    return normed.to(norm.weight.dtype)
 
 
 def _attended(layer: Any, hidden: torch.Tensor, workers: Workers) -> torch.Tensor:  # noqa: ANN401
@@ -101,11 +110,12 @@ def _projected(
     """Queries, keys and values of (B, h, w, D): (B, *size, 3 D), those of zeros behind."""
     project = layer.attn.qkv
     batch, height, width, _ = hidden.shape
-    projected = hidden.new_empty(batch, *size, project.out_features)
+    kind = {"dtype": project.weight.dtype, "device": hidden.device}
+    projected = torch.empty(batch, *size, project.out_features, **kind)
     for padding in (projected[:, height:], projected[:, :height, width:]):
         padding[:] = 0 if project.bias is None else project.bias
     for rows in _bands(hidden):
-        projected[:, rows, :width] = project(layer.layer_norm1(hidden[:, rows]))
+        projected[:, rows, :width] = project(_normed(layer.layer_norm1, hidden[:, rows]))
     return projected
 
 
