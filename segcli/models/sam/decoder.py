@@ -85,10 +85,11 @@ class Decoder:
         heads = decoder.output_hypernetworks_mlps
         first = 2 if hasattr(decoder, "obj_score_token") else 1
         kernels = torch.stack([h(tokens[:, first + i]) for i, h in enumerate(heads)], dim=1)
+        kernels = kernels.to(pixels.dtype)
         ious = decoder.iou_prediction_head(tokens[:, first - 1]).float()
         extra = None
         if self._features is not None:
-            own = decoder.hq_mask_mlp(tokens[:, first + len(heads)])
+            own = decoder.hq_mask_mlp(tokens[:, first + len(heads)]).to(pixels.dtype)
             extra = HighQuality(self._features, own)
         masks = _Masks(ious, self._upscaler, pixels, kernels, extra, self._encoded.needed,
                        self._encoded.grid)  # fmt: skip
@@ -209,7 +210,7 @@ def _image_side(
     if mask_logits is not None:
         dense = encoder.mask_embed(mask_logits.to(embedding.device))
     pixels = _channels_last(embedding + dense.to(embedding.dtype))
-    positions = _channels_last(model.get_image_wide_positional_embeddings().to(embedding.dtype))
+    positions = _channels_last(model.get_image_wide_positional_embeddings())
     return image_side(model.mask_decoder.transformer, pixels, positions)
 
 

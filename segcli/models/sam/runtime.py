@@ -14,8 +14,12 @@ from segcli.models.sam.workers import Workers
 
 __all__ = ["Runtime", "load_runtime"]
 
-# Positions have more digits than bfloat16 holds.
-_EXACT = ("prompt_encoder.", "shared_image_embedding.")
+# Positions have more digits than bfloat16 holds, and what is done to tokens costs little: they are
+# few where the image's pixels are thousands.
+_OF_TOKENS = ("transformer.", "output_hypernetworks_mlps.", "iou_prediction_head.", "iou_token.",
+              "mask_tokens.", "obj_score_token.", "pred_obj_score_head.", "hq_token.",
+              "hq_mask_mlp.")  # fmt: skip
+_EXACT = ("prompt_encoder.", "shared_image_embedding.", *("mask_decoder." + n for n in _OF_TOKENS))
 # Convolutions without norms between them lose a digit more than transformers do, and are quick.
 _CONVOLUTIONAL = ("edgetam", "edgetam_video")
 _CONVOLUTIONS = ("vision_encoder.", "mask_decoder.conv_s")

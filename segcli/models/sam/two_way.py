@@ -11,8 +11,8 @@ touch the pixels as few times as possible:
 
 Equations: "Segment Anything" (Kirillov et al., 2023), appendix A, "lightweight mask decoder"; the
 weights and the order of the operations are those of transformers' SamTwoWayTransformer and
-Sam2TwoWayTransformer. N prompts have n tokens each, the image has T pixels of C channels, and h
-heads have d channels each.
+Sam2TwoWayTransformer. In half precision only what has pixels is halved; tokens stay in float32.
+N prompts have n tokens each, the image has T pixels of C channels, and h heads d channels each.
 """
 
 from __future__ import annotations
@@ -54,21 +54,21 @@ def image_side(
 
     Args:
         transformer: the two-way transformer.
-        pixels: (T, C).
-        positions: (T, C).
+        pixels: (T, C), in the precision of all that has pixels.
+        positions: (T, C) float32.
     """
     first = transformer.layers[0]
     to_image, to_tokens = first.cross_attn_token_to_image, first.cross_attn_image_to_token
-    placed = pixels + positions
+    placed = pixels.float() + positions
     keys = _heads(to_image.k_proj(placed), to_image.num_attention_heads)
-    values = _heads(to_image.v_proj(pixels), to_image.num_attention_heads)
+    values = _heads(to_image.v_proj(pixels.float()), to_image.num_attention_heads)
     queries = _heads(to_tokens.q_proj(placed), to_tokens.num_attention_heads)
     return ImageSide(
         pixels,
-        positions,
-        keys.transpose(1, 2).contiguous(),
-        values.contiguous(),
-        queries.transpose(1, 2).contiguous(),
+        positions.to(pixels.dtype),
+        keys.transpose(1, 2).contiguous().to(pixels.dtype),
+        values.contiguous().to(pixels.dtype),
+        queries.transpose(1, 2).contiguous().to(pixels.dtype),
     )
 
 
@@ -82,10 +82,10 @@ def attend(
     Args:
         transformer: the two-way transformer.
         image: what `image_side` gave.
-        prompts: (N, n, C) output tokens and prompt tokens.
+        prompts: (N, n, C) float32 output tokens and prompt tokens.
 
     Returns:
-        tokens: (N, n, C).
+        tokens: (N, n, C) float32.
         pixels: (N, T, C), the image as each prompt sees it.
     """
     tokens = _first_self_attention(transformer.layers[0], prompts)
@@ -133,8 +133,8 @@ def _tokens_see_first_image(
     count, length, _ = asking.shape
     query = attention.q_proj(asking) * attention.scaling
     # Tokens of all prompts side by side: one product a head.
-    query = query.view(count * length, heads, -1).transpose(0, 1)
-    value = (query @ image.keys).softmax(-1) @ image.values
+    query = query.view(count * length, heads, -1).transpose(0, 1).to(image.keys.dtype)
+    value = ((query @ image.keys).softmax(-1) @ image.values).to(asking.dtype)
     seen: torch.Tensor = _output(attention)(value.transpose(0, 1).reshape(count, length, -1))
     return seen
 
@@ -150,11 +150,11 @@ def _first_image_sees_tokens(
     heads = attention.num_attention_heads
     count, length, _ = asked.shape
     key = attention.k_proj(asked) * attention.scaling
-    key = key.view(count * length, heads, -1).transpose(0, 1)
+    key = key.view(count * length, heads, -1).transpose(0, 1).to(image.queries.dtype)
     logits = (key @ image.queries).view(heads, count, length, -1)
     weights = logits.softmax(2).transpose(0, 1).reshape(count, heads * length, -1)
-    value = _folded_values(attention, told)
     pixels = image.pixels.expand(count, -1, -1)
+    value = _folded_values(attention, told).to(pixels.dtype)
     return torch.baddbmm(pixels, weights.transpose(1, 2), value)
 
 
@@ -169,9 +169,9 @@ def _tokens_see_image(
     count, length, channels = asking.shape
     query = _split(attention.q_proj(asking) * attention.scaling, heads)
     key_weight = attention.k_proj.weight.view(heads, -1, channels)
-    folded = (query @ key_weight).reshape(count, heads * length, channels)
+    folded = (query @ key_weight).reshape(count, heads * length, channels).to(pixels.dtype)
     weights = (folded @ placed.transpose(1, 2)).softmax(-1)
-    gathered = (weights @ pixels).view(count, heads, length, channels)
+    gathered = (weights @ pixels).view(count, heads, length, channels).to(asking.dtype)
     value_weight = attention.v_proj.weight.view(heads, -1, channels)
     value = gathered @ value_weight.transpose(1, 2)
     value = value.transpose(1, 2).reshape(count, length, -1) + attention.v_proj.bias
@@ -194,9 +194,11 @@ def _image_sees_tokens(
     folded = (key @ query_weight).reshape(count, heads * length, channels)
     offset = (key @ attention.q_proj.bias.view(heads, -1, 1)).view(count, heads * length, 1)
     # A pixel in the last axis: softmax over few tokens is quick along any axis but the last.
+    offset, folded = offset.to(pixels.dtype), folded.to(pixels.dtype)
     logits = torch.baddbmm(offset, folded, placed.transpose(1, 2))
     weights = logits.view(count, heads, length, -1).softmax(2).view_as(logits)
-    pixels.baddbmm_(weights.transpose(1, 2), _folded_values(attention, told))
+    value = _folded_values(attention, told).to(pixels.dtype)
+    pixels.baddbmm_(weights.transpose(1, 2), value)
 
 
 def _folded_values(attention: Any, told: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
@@ -213,7 +215,8 @@ def _folded_values(attention: Any, told: torch.Tensor) -> torch.Tensor:  # noqa:
 
 
 def _normalised(norm: Any, pixels: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
-    return functional.layer_norm(pixels, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+    weight, bias = norm.weight.to(pixels.dtype), norm.bias.to(pixels.dtype)
+    return functional.layer_norm(pixels, norm.normalized_shape, weight, bias, norm.eps)
 
 
 def _split(tokens: torch.Tensor, heads: int) -> torch.Tensor:
