@@ -18,7 +18,7 @@ from segcli.formats.base import (
     located,
     replacing,
 )
-from segcli.formats.coco_entries import Detection, WholeMasks, are_usual, plain
+from segcli.formats.coco_entries import TOO_MANY_PIXELS, Detection, WholeMasks, are_usual, plain
 from segcli.formats.sniff import load_json, only_json
 from segcli.masks.coded import CodedSegments
 from segcli.masks.labels import rank_score, segments_of
@@ -41,8 +41,6 @@ CLASS_AGNOSTIC = 1
 IMAGE = "each image has an id, a file_name, a height and a width"
 """What COCO files say of an image."""
 _ENTRY = "each result has image_id, category_id, segmentation (an RLE or polygons) and score"
-# Run lengths have 32 bits.
-_TOO_MANY = 1 << 32
 _PROPOSALS = [{"id": CLASS_AGNOSTIC, "name": "object"}]
 
 
@@ -370,7 +368,7 @@ def _size(where: str, detections: Sequence[dict[str, Any]]) -> tuple[int, int]:
             height, width = map(int, coded["size"])
         except (KeyError, TypeError, ValueError, OverflowError):
             continue
-        if min(height, width) > 0 and height * width < _TOO_MANY:
+        if min(height, width) > 0 and height * width < TOO_MANY_PIXELS:
             return height, width
     raise MaskError(
         f"{where}: the image size is unknown",

@@ -13,10 +13,19 @@ import msgspec
 
 from segcli.masks.counts import known_whole
 
-__all__ = ["Annotation", "Dataset", "Detection", "Said", "WholeMasks", "are_usual", "plain"]
+__all__ = [
+    "TOO_MANY_PIXELS",
+    "Annotation",
+    "Dataset",
+    "Detection",
+    "Said",
+    "WholeMasks",
+    "are_usual",
+    "plain",
+]
 
-# Run lengths have 32 bits.
-_TOO_MANY = 1 << 32
+TOO_MANY_PIXELS = 1 << 32
+"""Run lengths have 32 bits."""
 
 
 class _Mask(msgspec.Struct, gc=False):
@@ -77,7 +86,7 @@ class WholeMasks:
             masks = [entry.segmentation for entry in entries]
             pixels = [height * width for height, width in [mask.size for mask in masks]]
             known = [False] * len(masks)
-            if 0 <= min(pixels) <= max(pixels) < _TOO_MANY:
+            if 0 <= min(pixels) <= max(pixels) < TOO_MANY_PIXELS:
                 known = known_whole([mask.counts for mask in masks], pixels)
             both = zip(entries, known, strict=True)
             self._doubtful = {entry.image_id for entry, whole in both if not whole}
