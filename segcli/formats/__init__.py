@@ -26,6 +26,7 @@ from segcli.formats import (
 )
 from segcli.formats.base import Format, ReadOptions, Source, WriteOptions
 from segcli.formats.rasters import can_read_colors, common_fault
+from segcli.formats.sniff import load_json
 
 __all__ = [
     "FORMATS",
@@ -163,6 +164,8 @@ def _tell(path: Path, options: ReadOptions) -> Format:
     fault = common_fault(path)
     if fault is not None and path.is_file():
         raise InputError(fault.message, why=fault.why, fix=fault.fix)
+    if path.suffix.lower() == ".json" and path.is_file():
+        load_json(path)  # which says where it is broken, if it is
     raise InputError(
         f"{path}: holds no masks in a known format",
         why=f"{fault.message}: {fault.why}"

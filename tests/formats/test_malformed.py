@@ -11,6 +11,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from segcli.cli.app import app
+from segcli.errors import InputError
 from segcli.formats import get, open_source, readable_names
 from segcli.formats.base import WriteOptions
 from segcli.formats.convert import convert
@@ -244,3 +245,14 @@ def test_undamaged_files_are_read(tmp_path, name):
     assert convert(open_source(source, format=name), tmp_path / "out", "masks").images == 2
     if name != "labels":
         assert open_source(source).format == name
+
+
+@pytest.mark.parametrize("text", ['[{"image_id": 1,\n', '{"path": 3', "", "[1, 2"])
+def test_broken_json_of_no_known_format_says_where(tmp_path, text):
+    """Cut off before its format can be told: still the file, the place and what to do."""
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="cannot be read as JSON") as caught:
+        open_source(path)
+    assert "line" in caught.value.why
+    assert caught.value.fix
