@@ -9,8 +9,9 @@ averages, so nothing else can pass it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from segcli.records import RLE
 
 __all__ = ["Frame", "Traced", "trace"]
 
-_Runs = npt.NDArray[np.int64]
+_Numbers = npt.NDArray[np.int64]
 # Columns are made so many values at a time, for the cache.
 _VALUES_AT_ONCE = 1 << 17
 
@@ -56,8 +57,8 @@ class Traced:
         frame: where it lies.
     """
 
-    starts: _Runs
-    stops: _Runs
+    starts: _Numbers
+    stops: _Numbers
     inner: int
     outer: int
     frame: Frame
@@ -99,14 +100,35 @@ def trace(
     """
     starts, stops, inner, outer = [], [], 0, 0
     for left, strip in _strips(resizer, plane, threshold - offset):
-        inner += _covered(strip.runs(threshold + offset))
-        outer += _covered(strip.runs(threshold - offset))
-        column, first, behind = strip.runs(threshold)
-        place = (frame.left + left + column) * frame.height + frame.top
-        starts.append(place + first)
-        stops.append(place + behind)
+        runs, raised, lowered = strip.runs((threshold, threshold + offset, threshold - offset))
+        inner += raised.pixels
+        outer += lowered.pixels
+        filled = runs.behinds > runs.firsts
+        place = (frame.left + left + runs.columns[filled]) * frame.height + frame.top
+        starts.append(place + runs.firsts[filled])
+        stops.append(place + runs.behinds[filled])
     joined = join_touching(_together(starts), _together(stops))
     return Traced(*joined, inner, outer, frame)
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Runs down the columns of a strip, in order.
+
+    Attributes:
+        columns: (R,) column of each, counted from the strip's first.
+        firsts: (R,) first row.
+        behinds: (R,) row behind the last; not behind the first where no row lies in a run.
+    """
+
+    columns: _Numbers
+    firsts: _Numbers
+    behinds: _Numbers
+
+    @property
+    def pixels(self) -> int:
+        """How many are in runs."""
+        return int(np.maximum(self.behinds - self.firsts, 0).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,39 +147,49 @@ class _Strip:
     rows_per_node: float
     height: int
 
-    def runs(self, cutoff: float) -> tuple[_Runs, _Runs, _Runs]:
-        """Column, first row and row behind the last of each run above a cutoff, in order."""
+    def runs(self, cutoffs: Sequence[float]) -> list[_Runs]:
+        """Runs above each cutoff."""
         columns, nodes = self.values.shape
-        fenced = np.zeros((columns, nodes + 2), dtype=bool)
-        np.greater(self.values, cutoff, out=fenced[:, 1:-1])
-        changes = np.flatnonzero(fenced[:, 1:] != fenced[:, :-1])
-        column = changes // (nodes + 1)
-        node = changes - column * (nodes + 1)
+        fenced = np.zeros((len(cutoffs), columns, nodes + 2), dtype=bool)
+        for plane, cutoff in zip(fenced, cutoffs, strict=True):
+            np.greater(self.values, cutoff, out=plane[:, 1:-1])
+        # Fenced in, a column ends outside and the next begins there: all are read as one line.
+        line = fenced.ravel()
+        changes = np.flatnonzero(line[1:] != line[:-1])
+        place, node = np.divmod(changes, nodes + 2)
+        which, column = np.divmod(place, columns)
         if self.rows_per_node == 1:
-            return column[::2], node[::2] + self.first, node[1::2] + self.first
-        row = self._row(self._where(column, node, cutoff))
-        # Inside is above the cutoff: a row on the very spot is not.
-        first, behind = np.floor(row[::2]) + 1, np.ceil(row[1::2])
-        first = first.clip(0, self.height).astype(np.int64)
-        behind = behind.clip(0, self.height).astype(np.int64)
-        filled = behind > first
-        return column[::2][filled], first[filled], behind[filled]
+            firsts, behinds = node[::2] + self.first, node[1::2] + self.first
+        else:
+            row = self._row(self._where(column, node, np.array(cutoffs)[which]))
+            # Inside is above the cutoff: a row on the very spot is not.
+            firsts, behinds = np.floor(row[::2]) + 1, np.ceil(row[1::2])
+            firsts = np.minimum(np.maximum(firsts, 0), self.height).astype(np.int64)
+            behinds = np.minimum(np.maximum(behinds, 0), self.height).astype(np.int64)
+        ends = np.searchsorted(which[::2], np.arange(len(cutoffs) + 1))
+        return [
+            _Runs(column[2 * start : 2 * stop : 2], firsts[start:stop], behinds[start:stop])
+            for start, stop in pairwise(ends)
+        ]
 
-    def _where(self, column: _Runs, node: _Runs, cutoff: float) -> npt.NDArray[np.float64]:
-        """Where columns pass the cutoff, each between a node and the one before."""
+    def _where(
+        self, column: _Numbers, node: _Numbers, cutoff: npt.NDArray[np.float64]
+    ) -> npt.NDArray[np.float64]:
+        """Where columns pass the cutoffs, each between a node and the one before."""
         last = self.values.shape[1] - 1
         values = self.values.ravel()
         start = column * (last + 1)
         before = values[start + np.maximum(node - 1, 0)].astype(np.float64)
         step = values[start + np.minimum(node, last)] - before
         # A mask that is cut off by the picture's border begins above it and ends below.
-        step[(node == 0) | (node > last)] = 1.0
+        above, below = node == 0, node > last
+        step[above | below] = 1.0
         where: npt.NDArray[np.float64] = self.first + node - 1 + (cutoff - before) / step
         # Where these nodes end inside it, rounding has lifted logits equal to the cutoff above it.
         behind = self.first + last
         all_nodes = round(self.height / self.rows_per_node)
-        where[node == 0] = self.first or -np.inf
-        where[node > last] = np.inf if behind + 1 == all_nodes else behind
+        where[above] = self.first or -np.inf
+        where[below] = np.inf if behind + 1 == all_nodes else behind
         return where
 
     def _row(self, where: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -183,10 +215,5 @@ def _strips(resizer: Resizer, plane: torch.Tensor, cutoff: float) -> Iterator[tu
         yield start, _Strip(values.numpy(), top, resizer.rows_per_node, resizer.height)
 
 
-def _covered(runs: tuple[_Runs, _Runs, _Runs]) -> int:
-    """Pixels in runs."""
-    return int((runs[2] - runs[1]).sum())
-
-
-def _together(parts: list[_Runs]) -> _Runs:
+def _together(parts: list[_Numbers]) -> _Numbers:
     return np.concatenate(parts) if parts else np.zeros(0, np.int64)
