@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-for name in (".", "train_panoptic", "train_tiny"):
+for name in (".", "train_panoptic", "train_tiny", "train_words"):
     sys.path.insert(0, str(ROOT / "examples" / name))
 
 

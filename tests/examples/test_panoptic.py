@@ -127,15 +127,17 @@ def small_run(**changes: Any) -> Any:
 
 def test_resuming_gives_the_same_continuation(tmp_path: Path) -> None:
     """Stopped after two steps and resumed, a run ends with the weights of an unbroken one."""
-    from panoptic_train import Pool
+    from panoptic_train import draw_scene
+    from session import Pool
 
     unbroken = small_run()
-    pool = Pool(unbroken.plan, 0)
+    draw, size = draw_scene(unbroken.plan), unbroken.plan.pool
+    pool = Pool(draw, size, 0)
     logs = [unbroken.train_step(pool) for _ in range(2)]
     unbroken.save(tmp_path / "checkpoint.pt")
     resumed = small_run()
     resumed.load(tmp_path / "checkpoint.pt")
-    fresh = Pool(resumed.plan, resumed.step)
+    fresh = Pool(draw, size, resumed.step)
     for run, own in ((unbroken, pool), (resumed, fresh)):
         logs += [run.train_step(own) for _ in range(2)]
     assert all(np.isfinite(v) for log in logs for v in log.values())
