@@ -326,13 +326,21 @@ def _labelled(
     return segments, np.array(classes, np.int64)
 
 
-def write_truth(scenes: dict[str, PanopticScene], images: Path, truth: Path) -> None:
+def write_truth(
+    scenes: dict[str, PanopticScene],
+    images: Path,
+    truth: Path,
+    names: Sequence[str] = CLASSES,
+    things: Sequence[str] = THINGS,
+) -> None:
     """Write pictures, and their ground truth in COCO's panoptic layout.
 
     Args:
         scenes: by stem.
         images: folder for <stem>.png.
-        truth: folder for panoptic.json and panoptic/<stem>.png. Class ids are CLASSES' from 1.
+        truth: folder for panoptic.json and panoptic/<stem>.png.
+        names: of the classes, whose ids count from 1.
+        things: those that can be counted.
     """
     images.mkdir(parents=True, exist_ok=True)
     (truth / "panoptic").mkdir(parents=True, exist_ok=True)
@@ -354,22 +362,27 @@ def write_truth(scenes: dict[str, PanopticScene], images: Path, truth: Path) -> 
             })  # fmt: skip
         annotations.append({"image_id": number, "file_name": f"{stem}.png", "segments_info": infos})
     categories = [
-        {"id": i, "name": name, "isthing": int(name in THINGS)}
-        for i, name in enumerate(CLASSES, start=1)
+        {"id": i, "name": name, "isthing": int(name in things)}
+        for i, name in enumerate(names, start=1)
     ]
     content = {"images": listed, "annotations": annotations, "categories": categories}
     (truth / "panoptic.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write scenes to a folder of images and a folder of ground truth."""
-    parser = argparse.ArgumentParser(description="Write scenes and their panoptic ground truth.")
+def scene_options(parser: argparse.ArgumentParser, size: tuple[int, int]) -> None:
+    """Options of the scripts that write scenes."""
     parser.add_argument("--images", type=Path, required=True, help="folder for the pictures")
     parser.add_argument("--truth", type=Path, required=True, help="folder for the ground truth")
     parser.add_argument("--count", type=int, default=12, help="number of scenes")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first scene")
-    parser.add_argument("--size", type=int, nargs=2, default=(320, 320), metavar=("H", "W"))
-    parser.add_argument("--held-out", action="store_true", help="textures kept for measuring")
+    parser.add_argument("--size", type=int, nargs=2, default=size, metavar=("H", "W"))
+    parser.add_argument("--held-out", action="store_true", help="as they are kept for measuring")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write scenes to a folder of images and a folder of ground truth."""
+    parser = argparse.ArgumentParser(description="Write scenes and their panoptic ground truth.")
+    scene_options(parser, (320, 320))
     options = parser.parse_args(arguments)
     scenes = {
         f"scene_{seed:06d}": make_panoptic_scene(seed, options.size, options.held_out)

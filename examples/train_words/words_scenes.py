@@ -7,8 +7,10 @@ the words mean one by one. Every scene is a pure function of its seed.
 
 from __future__ import annotations
 
+import argparse
 import colorsys
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +25,16 @@ from panoptic_scenes import (
     STUFF,
     Floats,
     Painter,
+    PanopticScene,
     Style,
     add_thing,
     blob,
     expose,
     ground,
     positions,
+    scene_options,
     tinted,
+    write_truth,
 )
 from scenes import noise_field
 
@@ -225,3 +230,22 @@ def _labelled(
         segments[(painter.objects == 0) & (below == index)] = len(listed)
         listed.append(phrase)
     return WordsScene(expose(painter.rng, painter.canvas), segments, tuple(listed))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write scenes to a folder of images and a folder of ground truth."""
+    parser = argparse.ArgumentParser(description="Write scenes and where each noun is in them.")
+    scene_options(parser, (256, 256))
+    options = parser.parse_args(arguments)
+    names = (*NOUNS, *GROUNDS, "plain")
+    scenes = {}
+    for seed in range(options.seed, options.seed + options.count):
+        scene = make_words_scene(seed, options.size, options.held_out)
+        nouns = [each.noun or "plain" for each in scene.phrases[1:]]
+        classes = np.array([-1, *map(names.index, nouns)])
+        scenes[f"words_{seed:06d}"] = PanopticScene(scene.image, scene.segments, classes)
+    write_truth(scenes, options.images, options.truth, names, NOUNS)
+
+
+if __name__ == "__main__":
+    main()

@@ -80,27 +80,26 @@ class Concepts:
 class Heat:
     """CLIPSeg and what it looks for."""
 
+    @torch.inference_mode()
     def __init__(self, model: Any, processor: Any, settings: WordSettings) -> None:  # noqa: ANN401
         self._model, self._processor, self._settings = model, processor, settings
+        words = processor(text=list(settings.texts), padding=True, return_tensors="pt")
+        self._words = model.get_conditional_embeddings(
+            len(settings.texts), **words.to(model.device)
+        )
 
     @torch.inference_mode()
     def segment(self, image: npt.NDArray[np.uint8]) -> tuple[Segment, ...]:
         """What each text describes in one (H, W, 3) uint8 RGB image: one mask, if it is there.
 
-        Its score is the mean probability of the mask's pixels.
+        The image is encoded once for all texts. A mask's score is the mean probability of its
+        pixels.
         """
         settings, size = self._settings, image.shape[:2]
-        picture = Image.fromarray(image)
-        inputs = self._processor(
-            text=list(settings.texts),
-            images=[picture] * len(settings.texts),
-            padding=True,
-            return_tensors="pt",
-        ).to(self._model.device)
-        planes = self._model(**inputs).logits.float().cpu()
-        planes = planes.view(len(settings.texts), *planes.shape[-2:])
         found = []
-        for (category, text), plane in zip(settings.categories.items(), planes, strict=True):
+        for (category, text), plane in zip(
+            settings.categories.items(), self._planes(image), strict=True
+        ):
             whole = functional.interpolate(plane[None, None], list(size), mode="bilinear")[0, 0]
             likely = whole.sigmoid()
             inside = likely > settings.mask_threshold
@@ -112,3 +111,13 @@ class Heat:
                     )
                 )
         return tuple(sorted(found, key=lambda segment: -(segment.score or 0)))
+
+    def _planes(self, image: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Logits of each text: (n, h, w) float32 on the CPU."""
+        model = self._model
+        inputs = self._processor(images=Image.fromarray(image), return_tensors="pt")
+        pixels = inputs["pixel_values"].to(model.device)
+        layers = model.clip.vision_model(pixels, output_hidden_states=True).hidden_states
+        seen = [layers[i + 1].expand(len(self._words), -1, -1) for i in model.extract_layers]
+        logits: torch.Tensor = model.decoder(seen, self._words).logits
+        return logits.float().cpu()
