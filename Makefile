@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODEL := segcli/models/weights/tiny
 PANOPTIC_MODEL := segcli/models/weights/tiny-panoptic
+WORDS_MODEL := segcli/models/weights/tiny-words
 DEMO := demo-out
 PANOPTIC_DEMO := demo-out-panoptic
+WORDS_DEMO := demo-out-words
 
-.PHONY: demo test check format tiny-model tiny-report tiny-panoptic-model tiny-panoptic-report clean
+.PHONY: demo test check format tiny-model tiny-report tiny-panoptic-model tiny-panoptic-report \
+    tiny-words-model tiny-words-report clean
 
 # Install, predict with the bundled model, score against the ground truth. The second time
 # everything is there already.
@@ -22,8 +25,14 @@ demo: $(VENV)/ready
 	$(BIN)/segcli predict examples/panoptic/images -o $(PANOPTIC_DEMO) --model tiny-panoptic --overlay
 	$(BIN)/segcli eval $(PANOPTIC_DEMO) examples/panoptic/ground_truth
 	$(BIN)/segcli eval $(PANOPTIC_DEMO) examples/panoptic/ground_truth --protocol semantic
+	@if [ $(WORDS_DEMO)/manifest.json -ot $(WORDS_MODEL)/model.safetensors ]; then \
+	    rm -rf $(WORDS_DEMO); fi
+	$(BIN)/segcli predict examples/words/images -o $(WORDS_DEMO) --model tiny-words \
+	    --text-file examples/words/words.txt --overlay
+	$(BIN)/segcli eval $(WORDS_DEMO) examples/words/ground_truth --protocol semantic
 	@echo "overlays: $(DEMO)/overlay   label maps: $(DEMO)/labels"
 	@echo "things and stuff: $(PANOPTIC_DEMO)/overlay   COCO panoptic: $(PANOPTIC_DEMO)/panoptic.json"
+	@echo "words: $(WORDS_DEMO)/overlay"
 
 test: $(VENV)/ready-dev
 	$(BIN)/python -m pytest -n auto --dist worksteal
@@ -58,6 +67,17 @@ tiny-panoptic-report: $(VENV)/ready-train
 	$(BIN)/python examples/train_panoptic/panoptic_report.py --model $(PANOPTIC_MODEL) \
 	    --out build/tiny-panoptic-report
 
+# Train the bundled model of words again; it takes about an hour and continues from its checkpoint.
+tiny-words-model: $(VENV)/ready-train
+	$(BIN)/python examples/train_words/words_train.py --out build/tiny-words
+	$(BIN)/python examples/train_words/words_export.py build/tiny-words/checkpoint.pt \
+	    --out build/tiny-words/model
+
+# Measure the bundled model of words beside its controls.
+tiny-words-report: $(VENV)/ready-train
+	$(BIN)/python examples/train_words/words_report.py --model $(WORDS_MODEL) \
+	    --out build/tiny-words-report.json
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -74,4 +94,4 @@ $(VENV)/ready-train: pyproject.toml | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(DEMO) $(PANOPTIC_DEMO) build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(DEMO) $(PANOPTIC_DEMO) $(WORDS_DEMO) build .pytest_cache .mypy_cache .ruff_cache

@@ -390,6 +390,8 @@ def predict_command(
 
         segcli predict imgs -o out --model tiny-panoptic --task semantic --overlay
 
+        segcli predict imgs -o out --model tiny-words --text "red star" --text coin
+
     The same command again continues where a stopped run left off.
     """
     del debug

@@ -17,8 +17,8 @@ Texts = Annotated[
     typer.Option(
         "--text",
         metavar="WORDS",
-        help="What to look for; repeatable, each is a class. Needs a SAM 3 or CLIPSeg as --model, "
-        "or a --detector.",
+        help="What to look for; repeatable, each is a class. Needs tiny-words, a SAM 3 or a "
+        "CLIPSeg as --model, or a --detector.",
         rich_help_panel=_PANEL,
     ),
 ]

@@ -63,6 +63,14 @@ CATALOG: Mapping[str, CatalogEntry] = {
             "bundled, offline: things and stuff of procedural scenes, with classes",
         ),
         CatalogEntry(
+            "tiny-words",
+            "",
+            5,
+            "Apache-2.0",
+            "bundled, offline: words for coloured shapes and grounds of procedural scenes",
+            "clipseg",
+        ),
+        CatalogEntry(
             "sam-vit-base", "facebook/sam-vit-base", 375, "Apache-2.0", "SAM with ViT-B: everyday"
         ),
         CatalogEntry(

@@ -86,8 +86,8 @@ def _check_models(model: ModelRef, detector: ModelRef | None) -> None:
             raise UsageError(
                 f"model '{model.name}' makes no masks of words",
                 why=f"it is a {model.model_type} model",
-                fix=f"--detector {_EXAMPLE} (segcli models pull it) with a SAM as --model, or a "
-                "SAM 3 or CLIPSeg as --model",
+                fix=f"--detector {_EXAMPLE} (segcli models pull it) with a SAM as --model; or a "
+                "SAM 3 or CLIPSeg as --model, such as tiny-words, which knows drawn shapes",
             )
         return
     if detector.words is None or detector.words.output != "boxes":

@@ -67,5 +67,5 @@ def test_unknown_kinds_are_refused():
     """A kind that is not there is named."""
     import pictures
 
-    with pytest.raises(SystemExit, match="unknown kinds: words"):
-        pictures.main(["words"])
+    with pytest.raises(SystemExit, match="unknown kinds: video"):
+        pictures.main(["video"])
