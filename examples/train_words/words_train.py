@@ -1,8 +1,8 @@
 """Train the bundled model of words on procedural scenes.
 
-Progress runs from 0 to 1 over a budget of minutes or of pictures. It sets the learning rate and two
-phases: windows of the scenes, then whole scenes at the shipping size. The same command again
-continues from the checkpoint.
+Progress runs from 0 to 1 over a budget of minutes or of pictures. It sets the learning rate and the
+size of what is looked at: small windows of the scenes first, of which many can be seen, whole
+scenes at the shipping size last. The same command again continues from the checkpoint.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ from train import normalise
 
 SCENE_SEED = 3_000_000
 SCENE_SIDE = 256
-EMA = 0.995
+EMA = 0.998
+NAMES_WEIGHT = 20
 NAMES = (*NOUNS, *GROUNDS, *COLOURS)
 # Words that it does not know: what they name is nowhere.
 STRANGE = ("cat", "dog", "person", "car", "tree", "house", "hand", "bird", "horse", "table")
@@ -68,19 +69,17 @@ class Plan:
         batch: pictures a step.
         texts: asked of each picture.
         pool: scenes kept at once; each step replaces one by a new one.
-        full: progress at which pictures get the shipping size.
-        small: side of windows before that, in pixels.
+        sides: of what is looked at in each part of the run, in pixels.
     """
 
     minutes: float = 60.0
     pictures: int = 0
     seed: int = 0
-    rate: float = 1.2e-3
-    batch: int = 16
+    rate: float = 1e-3
+    batch: int = 6
     texts: int = 4
-    pool: int = 600
-    full: float = 0.8
-    small: int = 128
+    pool: int = 400
+    sides: tuple[int, ...] = (96, 128, 160, IMAGE_SIZE)
 
 
 class Run(Session):
@@ -102,7 +101,7 @@ class Run(Session):
         """One optimiser step; returns numbers for the log."""
         started = time.process_time()
         plan = self.plan
-        side = IMAGE_SIZE if self.progress >= plan.full else plan.small
+        side = plan.sides[min(int(self.progress * len(plan.sides)), len(plan.sides) - 1)]
         rng = np.random.default_rng((plan.seed, self.step))
         images, texts, targets, patches = [], [], [], []
         for _ in range(plan.batch):
@@ -120,7 +119,7 @@ class Run(Session):
             told, torch.from_numpy(np.stack(patches))
         )
         pool.replace(self.step)
-        self.learn(loss + 4 * names, started, (1, 1))
+        self.learn(loss + NAMES_WEIGHT * names, started, (1, 1))
         return log | {"names": float(names.detach())}
 
 

@@ -132,7 +132,7 @@ def small_run(**changes: Any) -> Any:
     """A run on small windows, its budget four of them."""
     from words_train import Plan, Run
 
-    plan = {"pictures": 4, "batch": 1, "pool": 2, "small": 64, "full": 2.0}
+    plan = {"pictures": 4, "batch": 1, "pool": 2, "sides": (64, 96)}
     return Run(Plan(**(plan | changes)))
 
 

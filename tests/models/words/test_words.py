@@ -124,7 +124,7 @@ def test_sam3_equals_transformers(made):
 
 @torch.inference_mode()
 def test_clipseg_equals_transformers(made):
-    """CLIPSeg's mask of a text is its map, enlarged, above the threshold; one mask a text."""
+    """CLIPSeg's mask of a text is its map, enlarged, above the threshold; one look at a picture."""
     _, model, processor = made("clipseg")
     from segcli.models.words.concepts import Heat
 
@@ -135,7 +135,10 @@ def test_clipseg_equals_transformers(made):
     maps = torch.nn.functional.interpolate(model(**inputs).logits[:, None], SIZE, mode="bilinear")
     likely = maps[:, 0].sigmoid().numpy()
     threshold = float(np.median(likely))
+    looks: list[int] = []
+    model.clip.vision_model.register_forward_hook(lambda *_: looks.append(1))
     found = Heat(model, processor, WordSettings(TEXTS, mask_threshold=threshold)).segment(picture)
+    assert len(looks) == 1
     assert {s.category for s in found} == {1, 2}
     for segment in found:
         plane = likely[segment.category - 1]
