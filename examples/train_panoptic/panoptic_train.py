@@ -8,7 +8,6 @@ checkpoint.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +21,8 @@ from panoptic_losses import Targets, panoptic_loss, pixel_loss
 from panoptic_model import IMAGE_SIZE, Trainee, backbone_of, build_config, initialise
 from panoptic_scenes import PanopticScene, make_panoptic_scene
 from PIL import Image
-from session import Pool, Session, budget_options, train
+from session import Plan as AnyPlan
+from session import Pool, Session, parsed_plan, train
 from torch import Tensor, nn
 from transformers import Mask2FormerForUniversalSegmentation
 
@@ -38,29 +38,18 @@ EMA = 0.99
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What decides a run.
+class Plan(AnyPlan):
+    """What decides a run, beside what decides any.
 
     Attributes:
-        minutes: budget in processor time a thread; or
-        pictures: budget in pictures, 0 = by time.
-        seed: of every random draw.
-        rate: peak learning rate of new layers.
-        backbone_rate: the backbone's share of it.
-        batch: pictures a step.
-        pool: scenes kept at once; each step replaces one by a new one.
+        backbone_rate: the backbone's share of the rate.
         frozen: progress at which the backbone thaws.
         full: progress at which pictures get the shipping size.
         small: side of pictures before that, in pixels.
     """
 
-    minutes: float = 90.0
-    pictures: int = 0
-    seed: int = 0
     rate: float = 8e-4
     backbone_rate: float = 0.15
-    batch: int = 8
-    pool: int = 400
     frozen: float = 0.12
     full: float = 0.85
     small: int = 192
@@ -89,7 +78,7 @@ def augment(
     return (pixels * 255).round().astype(np.uint8), labels
 
 
-class Run(Session):
+class Run(Session[Plan, PanopticScene]):
     """A training run."""
 
     trainee: Trainee
@@ -122,7 +111,6 @@ class Run(Session):
         batch = normalise(torch.from_numpy(np.stack(images)))
         loss, log = self._loss(batch, targets, torch.from_numpy(np.stack(labels)))
         thaw = min(1.0, max(0.0, progress - plan.frozen) / 0.03 + 0.02)
-        pool.replace(self.step)
         self.learn(loss, started, (1, 1, plan.backbone_rate * thaw))
         return log
 
@@ -169,24 +157,8 @@ def draw_scene(plan: Plan) -> Callable[[int], PanopticScene]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    budget_options(parser, Plan)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    plan = Plan(
-        minutes=0.0 if options.images_seen else options.minutes,
-        pictures=options.images_seen,
-        seed=options.seed,
-        rate=options.rate,
-        batch=options.batch,
-        pool=options.pool,
-    )
-    run = Run(plan)
-    checkpoint = options.out / "checkpoint.pt"
-    if checkpoint.is_file():
-        run.load(checkpoint)
-    pool = Pool(draw_scene(plan), plan.pool, run.step)
-    train(run, lambda: run.train_step(pool), options)
+    plan, options = parsed_plan(Plan, __doc__.splitlines()[0], arguments)
+    train(Run(plan), draw_scene(plan), options)
 
 
 if __name__ == "__main__":

@@ -6,28 +6,42 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Plan", "Pool", "Session", "budget_options", "train"]
+__all__ = ["Plan", "Pool", "Session", "parsed_plan", "train"]
 
 Drawn = TypeVar("Drawn")
 
 
-class Plan(Protocol):
-    """What every plan says; see the plans themselves."""
+@dataclass(frozen=True)
+class Plan:
+    """What decides any run.
 
-    minutes: float
-    pictures: int
-    seed: int
-    rate: float
-    batch: int
-    pool: int
+    Attributes:
+        minutes: budget in processor time a thread; or
+        pictures: budget in pictures, 0 = by time.
+        seed: of every random draw.
+        rate: peak learning rate of new layers.
+        batch: pictures a step.
+        pool: scenes kept at once; each step replaces one by a new one.
+    """
+
+    minutes: float = 90.0
+    pictures: int = 0
+    seed: int = 0
+    rate: float = 1e-3
+    batch: int = 8
+    pool: int = 400
+
+
+SomePlan = TypeVar("SomePlan", bound=Plan)
 
 
 class Pool(Generic[Drawn]):
@@ -51,12 +65,12 @@ class Pool(Generic[Drawn]):
         self.scenes[step % self.size] = self._draw(self.size + step)
 
 
-class Session:
+class Session(ABC, Generic[SomePlan, Drawn]):
     """Weights, optimiser and counters of a run in one process: all that its checkpoint holds."""
 
     def __init__(
         self,
-        plan: Any,  # noqa: ANN401 (a frozen dataclass with the fields of Plan)
+        plan: SomePlan,
         trainee: nn.Module,
         model: nn.Module,
         groups: list[tuple[list[nn.Parameter], float]],
@@ -80,6 +94,16 @@ class Session:
         self.average = {k: v.clone() for k, v in model.state_dict().items()}
         self.step, self.seen, self.seconds = 0, 0, 0.0
         self.curve: list[dict[str, float]] = []
+
+    @abstractmethod
+    def train_step(self, pool: Pool[Drawn]) -> dict[str, float]:
+        """One step of the optimiser on pictures of a pool; returns numbers for the log."""
+
+    def advance(self, pool: Pool[Drawn]) -> dict[str, float]:
+        """A step, and a new scene in the pool; returns numbers for the log."""
+        log = {"rate": self.rate} | self.train_step(pool)
+        pool.replace(self.step - 1)
+        return log
 
     @property
     def progress(self) -> float:
@@ -145,20 +169,24 @@ class Session:
         self.curve = state["curve"]
 
 
-def train(run: Session, step: Callable[[], dict[str, float]], options: argparse.Namespace) -> None:
-    """Train until the budget is spent, saving checkpoints as it goes.
+def train(
+    run: Session[SomePlan, Drawn], draw: Callable[[int], Drawn], options: argparse.Namespace
+) -> None:
+    """Train until the budget is spent, from the checkpoint if there is one, and save as it goes.
 
     Args:
-        run: new, or loaded from its checkpoint.
-        step: one step of the optimiser; returns numbers for the log.
-        options: of `budget_options`.
+        run: new.
+        draw: from a number to its scene.
+        options: of `parsed_plan`.
     """
     checkpoint = options.out / "checkpoint.pt"
+    if checkpoint.is_file():
+        run.load(checkpoint)
+    pool = Pool(draw, run.plan.pool, run.step)
     sums: dict[str, float] = {}
     last_log, last_save = run.step, time.monotonic()
     while run.progress < 1:
-        rate = run.rate
-        for name, value in (step() | {"rate": rate}).items():
+        for name, value in run.advance(pool).items():
             sums[name] = sums.get(name, 0.0) + value
         if run.step % options.log_every == 0 or run.progress >= 1:
             steps = run.step - last_log
@@ -174,8 +202,11 @@ def train(run: Session, step: Callable[[], dict[str, float]], options: argparse.
     run.save(checkpoint)
 
 
-def budget_options(parser: argparse.ArgumentParser, plan: type[Plan]) -> None:
-    """Options of a run's budget, and of what is kept of it."""
+def parsed_plan(
+    plan: type[SomePlan], title: str, arguments: Sequence[str] | None
+) -> tuple[SomePlan, argparse.Namespace]:
+    """The plan of a command line, and its other options."""
+    parser = argparse.ArgumentParser(description=title)
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder of the checkpoint")
     add("--minutes", type=float, default=plan.minutes, help="training time, of the processor")
@@ -187,3 +218,8 @@ def budget_options(parser: argparse.ArgumentParser, plan: type[Plan]) -> None:
     add("--threads", type=int, default=1)
     add("--save-minutes", type=float, default=3.0, help="time between checkpoints")
     add("--log-every", type=int, default=20, help="steps between lines of the log")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    own = {name: getattr(options, name) for name in ("seed", "rate", "batch", "pool")}
+    minutes = 0.0 if options.images_seen else options.minutes
+    return plan(minutes=minutes, pictures=options.images_seen, **own), options

@@ -7,7 +7,6 @@ scenes at the shipping size last. The same command again continues from the chec
 
 from __future__ import annotations
 
-import argparse
 import string
 import sys
 import time
@@ -45,7 +44,8 @@ from words_scenes import (
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train_panoptic"))
 
-from session import Pool, Session, budget_options, train
+from session import Plan as AnyPlan
+from session import Pool, Session, parsed_plan, train
 from train import normalise
 
 SCENE_SEED = 3_000_000
@@ -58,31 +58,21 @@ STRANGE = ("cat", "dog", "person", "car", "tree", "house", "hand", "bird", "hors
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What decides a run.
+class Plan(AnyPlan):
+    """What decides a run, beside what decides any.
 
     Attributes:
-        minutes: budget in processor time a thread; or
-        pictures: budget in pictures, 0 = by time.
-        seed: of every random draw.
-        rate: peak learning rate.
-        batch: pictures a step.
         texts: asked of each picture.
-        pool: scenes kept at once; each step replaces one by a new one.
         sides: of what is looked at in each part of the run, in pixels.
     """
 
     minutes: float = 60.0
-    pictures: int = 0
-    seed: int = 0
-    rate: float = 1e-3
     batch: int = 6
     texts: int = 4
-    pool: int = 400
     sides: tuple[int, ...] = (96, 128, 160, IMAGE_SIZE)
 
 
-class Run(Session):
+class Run(Session[Plan, WordsScene]):
     """A training run."""
 
     trainee: Trainee
@@ -118,7 +108,6 @@ class Run(Session):
         names = functional.binary_cross_entropy_with_logits(
             told, torch.from_numpy(np.stack(patches))
         )
-        pool.replace(self.step)
         self.learn(loss + NAMES_WEIGHT * names, started, (1, 1))
         return log | {"names": float(names.detach())}
 
@@ -246,24 +235,8 @@ def draw_scene(plan: Plan) -> Callable[[int], WordsScene]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    budget_options(parser, Plan)
-    options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    plan = Plan(
-        minutes=0.0 if options.images_seen else options.minutes,
-        pictures=options.images_seen,
-        seed=options.seed,
-        rate=options.rate,
-        batch=options.batch,
-        pool=options.pool,
-    )
-    run = Run(plan)
-    checkpoint = options.out / "checkpoint.pt"
-    if checkpoint.is_file():
-        run.load(checkpoint)
-    pool = Pool(draw_scene(plan), plan.pool, run.step)
-    train(run, lambda: run.train_step(pool), options)
+    plan, options = parsed_plan(Plan, __doc__.splitlines()[0], arguments)
+    train(Run(plan), draw_scene(plan), options)
 
 
 if __name__ == "__main__":

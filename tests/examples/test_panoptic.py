@@ -133,13 +133,13 @@ def test_resuming_gives_the_same_continuation(tmp_path: Path) -> None:
     unbroken = small_run()
     draw, size = draw_scene(unbroken.plan), unbroken.plan.pool
     pool = Pool(draw, size, 0)
-    logs = [unbroken.train_step(pool) for _ in range(2)]
+    logs = [unbroken.advance(pool) for _ in range(2)]
     unbroken.save(tmp_path / "checkpoint.pt")
     resumed = small_run()
     resumed.load(tmp_path / "checkpoint.pt")
     fresh = Pool(draw, size, resumed.step)
     for run, own in ((unbroken, pool), (resumed, fresh)):
-        logs += [run.train_step(own) for _ in range(2)]
+        logs += [run.advance(own) for _ in range(2)]
     assert all(np.isfinite(v) for log in logs for v in log.values())
     assert unbroken.progress == resumed.progress == 1.0
     pairs = zip(unbroken.average.items(), resumed.average.items(), strict=True)

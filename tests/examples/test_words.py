@@ -145,13 +145,13 @@ def test_resuming_gives_the_same_continuation(tmp_path: Path) -> None:
     draw, size = draw_scene(unbroken.plan), unbroken.plan.pool
     pool = Pool(draw, size, 0)
     for _ in range(2):
-        unbroken.train_step(pool)
+        unbroken.advance(pool)
     unbroken.save(tmp_path / "checkpoint.pt")
     resumed = small_run()
     resumed.load(tmp_path / "checkpoint.pt")
     fresh = Pool(draw, size, resumed.step)
     for run, own in ((unbroken, pool), (resumed, fresh)):
-        logs = [run.train_step(own) for _ in range(2)]
+        logs = [run.advance(own) for _ in range(2)]
         assert all(np.isfinite(v) for log in logs for v in log.values())
     assert unbroken.progress == resumed.progress == 1.0
     for name, value in unbroken.average.items():
