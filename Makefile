@@ -29,7 +29,8 @@ demo: $(VENV)/ready
 	    rm -rf $(WORDS_DEMO); fi
 	$(BIN)/segcli predict examples/words/images -o $(WORDS_DEMO) --model tiny-words \
 	    --text-file examples/words/words.txt --overlay
-	$(BIN)/segcli eval $(WORDS_DEMO) examples/words/ground_truth --protocol semantic
+	$(BIN)/segcli eval $(WORDS_DEMO) examples/words/ground_truth --protocol semantic \
+	    --ignore-index 255
 	@echo "overlays: $(DEMO)/overlay   label maps: $(DEMO)/labels"
 	@echo "things and stuff: $(PANOPTIC_DEMO)/overlay   COCO panoptic: $(PANOPTIC_DEMO)/panoptic.json"
 	@echo "words: $(WORDS_DEMO)/overlay"

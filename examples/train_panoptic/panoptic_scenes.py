@@ -326,21 +326,13 @@ def _labelled(
     return segments, np.array(classes, np.int64)
 
 
-def write_truth(
-    scenes: dict[str, PanopticScene],
-    images: Path,
-    truth: Path,
-    names: Sequence[str] = CLASSES,
-    things: Sequence[str] = THINGS,
-) -> None:
+def write_truth(scenes: dict[str, PanopticScene], images: Path, truth: Path) -> None:
     """Write pictures, and their ground truth in COCO's panoptic layout.
 
     Args:
         scenes: by stem.
         images: folder for <stem>.png.
-        truth: folder for panoptic.json and panoptic/<stem>.png.
-        names: of the classes, whose ids count from 1.
-        things: those that can be counted.
+        truth: folder for panoptic.json and panoptic/<stem>.png. Class ids are CLASSES' from 1.
     """
     images.mkdir(parents=True, exist_ok=True)
     (truth / "panoptic").mkdir(parents=True, exist_ok=True)
@@ -362,8 +354,8 @@ def write_truth(
             })  # fmt: skip
         annotations.append({"image_id": number, "file_name": f"{stem}.png", "segments_info": infos})
     categories = [
-        {"id": i, "name": name, "isthing": int(name in things)}
-        for i, name in enumerate(names, start=1)
+        {"id": i, "name": name, "isthing": int(name in THINGS)}
+        for i, name in enumerate(CLASSES, start=1)
     ]
     content = {"images": listed, "annotations": annotations, "categories": categories}
     (truth / "panoptic.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

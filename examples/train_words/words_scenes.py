@@ -2,7 +2,10 @@
 
 A phrase is a colour and a shape ("red star"), a shape, a colour and "thing", or a ground ("grass").
 Some pairs of colour and shape are never drawn or said in training: who finds them has learnt what
-the words mean one by one. Every scene is a pure function of its seed.
+the words mean one by one. Every scene is a pure function of its seed. Run as a script it
+writes pictures, and label maps of the colours of things and of the grounds::
+
+    python examples/train_words/words_scenes.py --images pictures --truth labels --count 100
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "train_panoptic"))
 
@@ -25,7 +29,6 @@ from panoptic_scenes import (
     STUFF,
     Floats,
     Painter,
-    PanopticScene,
     Style,
     add_thing,
     blob,
@@ -34,7 +37,6 @@ from panoptic_scenes import (
     positions,
     scene_options,
     tinted,
-    write_truth,
 )
 from scenes import noise_field
 
@@ -79,6 +81,11 @@ class Phrase:
     def __str__(self) -> str:
         """The words."""
         return f"{self.colour} {self.noun}".strip()
+
+
+# Classes of the label maps that this script writes, from 1; VOID is what may have any colour.
+ASKED = (*(Phrase(ANY, colour) for colour in COLOURS), *map(Phrase, GROUNDS))
+VOID = 255
 
 
 @dataclass(frozen=True)
@@ -233,18 +240,21 @@ def _labelled(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write scenes to a folder of images and a folder of ground truth."""
-    parser = argparse.ArgumentParser(description="Write scenes and where each noun is in them.")
+    """Write scenes to a folder of images, and to another where each of ASKED is in them."""
+    parser = argparse.ArgumentParser(description="Write scenes and where each colour is in them.")
     scene_options(parser, (256, 256))
     options = parser.parse_args(arguments)
-    names = (*NOUNS, *GROUNDS, "plain")
-    scenes = {}
+    for folder in (options.images, options.truth):
+        folder.mkdir(parents=True, exist_ok=True)
     for seed in range(options.seed, options.seed + options.count):
         scene = make_words_scene(seed, options.size, options.held_out)
-        nouns = [each.noun or "plain" for each in scene.phrases[1:]]
-        classes = np.array([-1, *map(names.index, nouns)])
-        scenes[f"words_{seed:06d}"] = PanopticScene(scene.image, scene.segments, classes)
-    write_truth(scenes, options.images, options.truth, names, NOUNS)
+        labels = np.zeros(scene.segments.shape, np.uint8)
+        for number, phrase in enumerate(ASKED, start=1):
+            truth = scene.truth(phrase)
+            labels[truth == 1] = number
+            labels[truth < 0] = VOID
+        for folder, pixels in ((options.images, scene.image), (options.truth, labels)):
+            Image.fromarray(pixels).save(folder / f"words_{seed:06d}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class Plan(AnyPlan):
     minutes: float = 60.0
     batch: int = 6
     texts: int = 4
-    sides: tuple[int, ...] = (96, 128, 160, IMAGE_SIZE)
+    sides: tuple[int, ...] = (96, 128, 128, 160, IMAGE_SIZE)
 
 
 class Run(Session[Plan, WordsScene]):
@@ -199,7 +199,7 @@ def named(scene: WordsScene) -> NDArray[np.float32]:
 
 
 def words_loss(answers: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy and Dice.
+    """Cross-entropy, Dice of what is there, and how much is seen of what is not.
 
     Args:
         answers: (B, T, H, W) logits.
@@ -216,7 +216,10 @@ def words_loss(answers: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, floa
     likely = answers.sigmoid() * known
     shared, total = (likely * wanted).sum((2, 3)), (likely + wanted).sum((2, 3))
     there = wanted.sum((2, 3)) > 0
-    dice = (1 - (2 * shared + 1) / (total + 1))[there].mean() if there.any() else total.sum() * 0
+    dice = (1 - (2 * shared + 1) / (total + 1))[there].sum() / there.sum().clamp(min=1)
+    # What is not there costs by its size: seen on 1 % of a picture it costs half of what it can.
+    ghosts = likely.mean((2, 3))[~there]
+    ghost = (ghosts / (ghosts + 0.01)).sum() / (~there).sum().clamp(min=1)
     with torch.no_grad():
         taken, right = (likely > 0.5), wanted > 0
         iou = (taken & right).sum((2, 3)) / (taken | right).sum((2, 3)).clamp(min=1)
@@ -224,7 +227,7 @@ def words_loss(answers: Tensor, targets: Tensor) -> tuple[Tensor, dict[str, floa
     log = {"loss": float(entropy.detach() + dice.detach())}
     log["iou"] = float(iou[there].mean()) if there.any() else 0.0
     log["silent"] = float(silent[~there].float().mean()) if (~there).any() else 1.0
-    return 5 * entropy + dice, log
+    return 5 * entropy + dice + 0.5 * ghost, log
 
 
 def draw_scene(plan: Plan) -> Callable[[int], WordsScene]:
