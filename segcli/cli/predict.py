@@ -390,7 +390,7 @@ def predict_command(
 
         segcli predict imgs -o out --model tiny-panoptic --task semantic --overlay
 
-        segcli predict imgs -o out --model tiny-words --text "red star" --text coin
+        segcli predict imgs -o out --model tiny-words --text "red thing" --text sky
 
     The same command again continues where a stopped run left off.
     """
