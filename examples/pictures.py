@@ -59,7 +59,11 @@ KINDS = (
         "boxes", "examples/images/shapes_000001.png", "--box 140,138,300,235 --box 28,164,100,244"
     ),
     _kind("mask", COINS, "--mask examples/pictures/rough.png"),
-    _kind("words", WORDS, '-m tiny-words --text "red thing" --text "white thing" --text bricks --text sky'),
+    _kind(
+        "words",
+        WORDS,
+        '-m tiny-words --text "red thing" --text "white thing" --text bricks --text sky',
+    ),
     _kind("panoptic", SCENE, "-m tiny-panoptic"),
     _kind("semantic", SCENE, "-m tiny-panoptic --task semantic"),
     _kind("instance", SCENE, "-m tiny-panoptic --task instance"),
