@@ -119,11 +119,9 @@ def initialise(model: CLIPSegForImageSegmentation) -> None:
     decoder = model.decoder
     for layer in (*decoder.reduces, *decoder.transposed_convolution, decoder.film_add):
         if hasattr(layer, "weight"):
-            fan = (
-                layer.weight[0].numel()
-                if isinstance(layer, nn.Linear | nn.Conv2d)
-                else (layer.weight.shape[0])
-            )
+            # A transposed convolution that steps by its own size has one tap an input channel.
+            usual = isinstance(layer, nn.Linear | nn.Conv2d)
+            fan = layer.weight[0].numel() if usual else len(layer.weight)
             layer.weight.normal_(0, fan**-0.5)
     decoder.film_mul.weight.normal_(0, 0.05)
     decoder.film_mul.bias.fill_(1.0)
@@ -173,7 +171,8 @@ class Trainee(nn.Module):
 def encode(tokenizer: CLIPTokenizer, texts: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor]:
     """Tokens of equally many texts a picture, and where they are: (B, T, L) int64 each."""
     flat = tokenizer([t for some in texts for t in some], padding=True, return_tensors="pt")
-    shape = (len(texts), len(texts[0]), -1)
-    return torch.as_tensor(flat["input_ids"]).view(shape), torch.as_tensor(
-        flat["attention_mask"]
-    ).view(shape)
+    tokens, attended = (
+        torch.as_tensor(flat[name]).view(len(texts), len(texts[0]), -1)
+        for name in ("input_ids", "attention_mask")
+    )
+    return tokens, attended

@@ -88,7 +88,7 @@ ASKED = (*(Phrase(ANY, colour) for colour in COLOURS), *map(Phrase, GROUNDS))
 VOID = 255
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WordsScene:
     """A picture and what is in it.
 
