@@ -206,7 +206,8 @@ def test_half_precision(directory_of, name):
 def test_half_precision_of_the_bundled_model():
     """In bfloat16 masks of a predicted IoU above 0.5 are nearly those of float32: mean IoU 0.99.
 
-    Points on nothing have masks without an edge to speak of, which the model's threshold drops.
+    Points on nothing have masks without an edge to speak of, which the model's threshold drops:
+    with them it is 0.98.
     """
     picture = np.asarray(Image.open(EXAMPLES / "coins_000002.png").convert("RGB"))
     settings = {"stability_score_thresh": 0.0, "points_per_side": 5, "multimask": False}
@@ -214,10 +215,12 @@ def test_half_precision_of_the_bundled_model():
     half = loaded("tiny", dtype="bfloat16", **settings).segment(picture)
     masks = {s.point_xy: decode(s.mask) for s in half}
     assert len(exact) == len(masks) == 25
-    good = [s for s in exact if s.predicted_iou > 0.5]
-    assert len(good) > 5
-    pairs = [(decode(s.mask), masks[s.point_xy]) for s in good]
-    assert np.mean([(a & b).sum() / (a | b).sum() for a, b in pairs]) > 0.99
+    pairs = [(decode(s.mask), masks[s.point_xy]) for s in exact]
+    ious = np.array([(a & b).sum() / (a | b).sum() for a, b in pairs])
+    good = np.array([s.predicted_iou > 0.5 for s in exact])
+    assert good.sum() > 5
+    assert ious[good].mean() > 0.99
+    assert ious.mean() > 0.98
 
 
 @pytest.mark.parametrize("name", ["sam", "sam_hq", "sam2", "tiny", "sam3_tracker"])
