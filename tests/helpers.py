@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from segcli.models.sam.runtime import Runtime
 
 # A random model passes these about half the time, and its full boxes are not suppressed.
 LOOSE_FLAGS = [
@@ -35,6 +39,21 @@ def blobs(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
         inside = (y - cy) ** 2 + (x - cx) ** 2 < radius**2
         picture[inside] = random.integers(120, 255, 3)
     return picture.astype(np.uint8)
+
+
+def stock_of(runtime: Runtime) -> Runtime:
+    """The same model in transformers' own modules, in float32 on the CPU."""
+    return _stock(runtime.ref.directory)
+
+
+@cache
+def _stock(directory: Path) -> Runtime:
+    import torch
+
+    from segcli.models.catalog import find
+    from segcli.models.sam.runtime import load_runtime
+
+    return load_runtime(find(str(directory)), torch.device("cpu"), torch.float32, stock=True)
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from segcli.models.classes.families import CLASS_FAMILIES
 from segcli.models.settings import FAMILIES, Family, generate_settings
 from segcli.models.words.settings import WORD_FAMILIES, WordFamily
 
-__all__ = ["CATALOG", "CatalogEntry", "ModelRef", "find", "pull", "weights_hash"]
+__all__ = ["CATALOG", "CatalogEntry", "ModelRef", "configuration", "find", "pull", "weights_hash"]
 
 BUNDLED = Path(__file__).parent / "weights"
 DEFAULT = "tiny"
@@ -252,11 +252,11 @@ def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
             why="it has no config.json",
             fix="give the folder that save_pretrained wrote",
         )
-    config = _read_json(config_path)
+    config = configuration(directory)
     model_type = config.get("model_type", "")
     card_path = directory / "segcli.json"
     card = _read_json(card_path) if card_path.is_file() else {}
-    classes = class_facts(name, _with_processor(directory, config), card)
+    classes = class_facts(name, config, card)
     family = FAMILIES.get(model_type)
     if family is None and model_type in WORD_FAMILIES:
         family = Family(model_type, squashes=True, defaults={})
@@ -286,13 +286,18 @@ def _inspect(name: str, directory: Path, revision: str = "") -> ModelRef:
     return model
 
 
-def _with_processor(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of a model, and of its image processor under ``image_processor``."""
+def configuration(directory: Path) -> dict[str, Any]:
+    """What config.json says of a model, and of its image processor under ``image_processor``.
+
+    Raises:
+        ModelError: a file cannot be read or holds something else.
+    """
+    config = _read_json(directory / "config.json")
     for file in ("preprocessor_config.json", "processor_config.json"):
         if (directory / file).is_file():
             found = _read_json(directory / file)
             return {**config, "image_processor": found.get("image_processor", found)}
-    return dict(config)
+    return config
 
 
 def weights_hash(model: ModelRef) -> str:

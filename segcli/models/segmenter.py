@@ -93,4 +93,6 @@ def load(
             why=f"this run is on {place.type} with backend {backend}",
             fix="leave --compile out",
         )
-    return Loaded(load_runtime(ref, place, number, compiled=compile), settings, backend)
+    stock = backend == "transformers"
+    runtime = load_runtime(ref, place, number, compiled=compile, stock=stock)
+    return Loaded(runtime, settings, backend)

@@ -10,6 +10,7 @@ import torch
 
 from segcli.errors import ModelError
 from segcli.models.catalog import ModelRef
+from segcli.models.sam.lite.load import load_lite
 from segcli.models.sam.workers import Workers
 
 __all__ = ["Runtime", "load_runtime"]
@@ -31,7 +32,8 @@ class Runtime:
 
     Attributes:
         ref: which model this is.
-        model: transformers' model for mask generation, in evaluation mode.
+        model: transformers' model for mask generation, in evaluation mode, or the bundled
+            model's own modules, which answer to the same names.
         image_processor: its image processor.
         device: where it runs.
         dtype: the floating-point type of its weights and activations.
@@ -68,13 +70,36 @@ class Runtime:
 
 
 def load_runtime(
-    ref: ModelRef, device: torch.device, dtype: torch.dtype, *, compiled: bool = False
+    ref: ModelRef,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    compiled: bool = False,
+    stock: bool = False,
 ) -> Runtime:
     """Load a model from its local directory: safetensors only, no remote code, no network.
 
+    Args:
+        ref: the model.
+        device: where it shall run.
+        dtype: of its weights and activations.
+        compiled: compile its larger functions.
+        stock: take transformers' own modules, which its pipeline needs, also where segcli has
+            its own that load faster.
+
     Raises:
-        ModelError: transformers cannot load it.
+        ModelError: it cannot be loaded.
     """
+    found = None if stock else load_lite(ref.directory)
+    model, processor = found or _from_transformers(ref)
+    # In place of autograd, the encoder writes into what it has.
+    model = _in_precision(model.requires_grad_(False), ref.model_type, dtype).to(device)
+    workers = Workers(torch.get_num_threads())
+    return Runtime(ref, model, processor, device, dtype, workers, compiled)
+
+
+def _from_transformers(ref: ModelRef) -> tuple[Any, Any]:
+    """Model in evaluation mode and image processor."""
     import transformers  # noqa: PLC0415 (slow to import)
 
     transformers.logging.set_verbosity_error()
@@ -93,15 +118,12 @@ def load_runtime(
             why=f"{type(error).__name__}: {error}",
             fix="the folder needs config.json, preprocessor_config.json and *.safetensors",
         ) from error
-    # In place of autograd, the encoder writes into what it has.
-    model = _in_precision(model.eval().requires_grad_(False), dtype).to(device)
-    workers = Workers(torch.get_num_threads())
-    return Runtime(ref, model, processor, device, dtype, workers, compiled)
+    return model.eval(), processor
 
 
-def _in_precision(model: Any, dtype: torch.dtype) -> Any:  # noqa: ANN401 (a transformers module)
+def _in_precision(model: Any, model_type: str, dtype: torch.dtype) -> Any:  # noqa: ANN401
     """The model in another precision, but for what would lose by it."""
-    exact = _EXACT + (_CONVOLUTIONS if model.config.model_type in _CONVOLUTIONAL else ())
+    exact = _EXACT + (_CONVOLUTIONS if model_type in _CONVOLUTIONAL else ())
     for name, tensor in chain(model.named_parameters(), model.named_buffers()):
         if not name.startswith(exact):
             tensor.data = tensor.data.to(dtype)

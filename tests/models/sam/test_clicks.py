@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from helpers import blobs
+from helpers import blobs, stock_of
 
 from segcli.masks.points import corrective_click
 from segcli.masks.rle import decode
@@ -54,7 +54,7 @@ def by_hand(runtime, picture, truth, count, *, feed_mask):
     for _ in range(count):
         made.append(corrective_click(truth ^ mask, truth, [c[:2] for c in made]))
         points = to_input_points(encoded, np.array([[c[:2] for c in made]], float))
-        output = runtime.model(
+        output = stock_of(runtime).model(
             image_embeddings=embeddings,
             input_points=points[None],
             input_labels=torch.tensor([[[label for *_, label in made]]]),

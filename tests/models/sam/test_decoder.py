@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from helpers import blobs
+from helpers import blobs, stock_of
 from sam_hq_oracle import by_the_paper
 
 from segcli.models.sam import decoder as decoding
@@ -50,7 +50,7 @@ def by_transformers(runtime, encoded, prompts, mask, *, multimask):
     embedding = encoded.embedding
     if encoded.fine is not None:
         embedding = [*encoded.fine, encoded.embedding]
-    output = runtime.model(
+    output = stock_of(runtime).model(
         image_embeddings=embedding,
         input_points=batched(prompts.points),
         input_labels=batched(prompts.labels),

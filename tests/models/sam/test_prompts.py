@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from helpers import blobs
+from helpers import blobs, stock_of
 from sam_hq_oracle import by_the_paper
 
 from segcli.masks.connected import pieces_at
@@ -56,7 +56,7 @@ def asked(kind: str, height: int, width: int, count: int = 6) -> list[Prompt]:
 def by_transformers(name, runtime, picture, given, *, multimask):
     """Logits (N, M, H, W) at the picture's size and predicted IoU (N, M), as users get them."""
     kind = PROCESSORS[name]
-    images = runtime.image_processor
+    images = stock_of(runtime).image_processor
     target = {} if name in ("sam", "sam_hq") else {"target_size": runtime.input_size[0]}
     processor = kind(images, **target)
     asking = {}
@@ -76,7 +76,7 @@ def by_transformers(name, runtime, picture, given, *, multimask):
         ious, low = by_the_paper(runtime, encoded, Prompts(*tensors), None, multimask=multimask)
         low = low[None]
     else:
-        output = runtime.model(**inputs, multimask_output=multimask)
+        output = stock_of(runtime).model(**inputs, multimask_output=multimask)
         ious, low = output.iou_scores[0], output.pred_masks
     (logits,) = processor.post_process_masks(low, *sizes, binarize=False)
     return logits.numpy(), ious.numpy()
@@ -167,7 +167,7 @@ def stock_session(runtime, encoded, given, counts):
     for count in counts:
         # Of a single point without a box the best of three masks, as `multimask` "best" has it.
         several = count == 1 and mask is None and box is None
-        output = runtime.model(
+        output = stock_of(runtime).model(
             image_embeddings=[*(encoded.fine or ()), encoded.embedding]
             if encoded.fine
             else encoded.embedding,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchvision.ops import nms
 from transformers.models.sam import image_processing_sam as stock
 
 from segcli.masks.rle import encode, segment_from_mask
@@ -110,6 +113,17 @@ def test_mask_smaller_equals_brute_force():
             kept.append(i)
     boxes = [segment_from_mask(m).box_xywh for m in masks]
     assert filtering.mask_smaller_nms([encode(m) for m in masks], boxes, 0.3) == kept
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.sampled_from([0, 0.3, 1 / 3, 0.5, 0.7, 1]))
+def test_box_nms_is_torchvisions(seed, count, threshold):
+    """Boxes on a coarse grid, so with ties in score and overlap, some without area."""
+    random = np.random.default_rng(seed)
+    corners, sides = random.integers(0, 12, (2, count, 2))
+    boxes = np.concatenate([corners, corners + sides], axis=1).astype(np.float32)
+    scores = (random.integers(0, 6, count) / 5).astype(np.float32)
+    expected = nms(torch.from_numpy(boxes), torch.from_numpy(scores), threshold)
+    assert filtering.box_nms(boxes, scores, threshold) == expected.tolist()
 
 
 def test_nms_of_nothing():
