@@ -48,3 +48,12 @@ def test_a_tool_that_is_not_installed_is_named(tmp_path):
     printed = run("--only", "hd95", path=tmp_path)
     assert "surface-distance is not installed: pip install surface-distance." in printed
     assert "| surface-distance |" not in printed
+
+
+def test_loading_is_measured_both_ways():
+    """A turn of the benchmark of loading: three rows of seconds, none of them nothing."""
+    command = [sys.executable, str(SCRIPT.with_name("start.py")), "--repeats", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = re.findall(r"^(.+): least ([\d.]+) s, median [\d.]+ s$", done.stdout, re.MULTILINE)
+    assert [name for name, _ in rows] == ["import torch", "segcli", "transformers"]
+    assert all(float(seconds) > 0 for _, seconds in rows)
