@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_imports_point_one_way(path: Path):
         if other in LEVELS and other != own:
             assert LEVELS[other] <= LEVELS[own], f"{path} imports {name}"
             assert {own, other} not in STRANGERS, f"{path} imports {name}"
+
+
+def test_no_module_imports_itself_round_a_corner():
+    """Neither when it loads nor later does a chain of imports lead back to where it began."""
+    graph = {}
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "__init__.py":
+            name = ".".join(("segcli", *path.relative_to(PACKAGE).with_suffix("").parts))
+            graph[name] = set(imports_of(path))
+    assert graph["segcli.evaluate.name_hints"] & graph.keys()
+    tuple(TopologicalSorter(graph).static_order())
 
 
 @pytest.mark.parametrize(

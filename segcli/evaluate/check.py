@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from segcli.errors import ItemError, SegcliError
 from segcli.evaluate.check_report import CheckReport, Pairs, SideReport
 from segcli.evaluate.looks import Look, SideLooks, look_at
+from segcli.evaluate.name_hints import no_pairs
 from segcli.evaluate.pair_looks import PairLook, PairLooks, compare, strays
 from segcli.evaluate.pair_traps import lie_traps, name_traps, size_traps
-from segcli.evaluate.pairing import index_names, no_pairs, rule_of, stream_rule_of
+from segcli.evaluate.pairing import index_names, rule_of, stream_rule_of
 from segcli.evaluate.protocol import check_options, choose_protocol
 from segcli.evaluate.resize import fit
 from segcli.evaluate.result import Failure

@@ -11,13 +11,8 @@ from segcli.evaluate.bootstrap import Sample, intervals
 from segcli.evaluate.doubts import doubts
 from segcli.evaluate.families import choose_families
 from segcli.evaluate.job import StreamTasks, Task, failed_items, run
-from segcli.evaluate.pairing import (
-    NameRule,
-    index_names,
-    no_pairs,
-    rule_of,
-    stream_rule_of,
-)
+from segcli.evaluate.name_hints import no_pairs
+from segcli.evaluate.pairing import NameRule, index_names, rule_of, stream_rule_of
 from segcli.evaluate.params import hash_pairs, params_block
 from segcli.evaluate.protocol import check_options, choose_protocol, options_for
 from segcli.evaluate.result import Evaluation, Failure, ImageRow, Interval

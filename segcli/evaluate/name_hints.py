@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 from segcli.errors import InputError
 from segcli.evaluate.names import plain_stem
 from segcli.evaluate.pairing import is_known, joins_splits, pair_keys, suffixes_between
 
-__all__ = ["differ_in_case", "suggest_match", "versions_of_one"]
+__all__ = ["differ_in_case", "no_pairs", "suggest_match", "versions_of_one"]
 
 _MOST = 2000
 _NUMBER = r"0*(\d+)[^\d/]*$"
 _FOLDER = r"^([^/]+?)(?:[/.].*)?$"
 _SEPARATORS = "_-. "
+_SHOWN = 3
 
 
 def suggest_match(pred: Sequence[str], gt: Sequence[str], paired: int) -> str:
@@ -96,3 +98,21 @@ def versions_of_one(paths: Sequence[str]) -> dict[str, int]:
         tail: len(own) for tail, own in sorted(heads.items()) if 2 * len(own & most) > len(most)
     }
     return found if len(found) > 1 else {}
+
+
+def no_pairs(pred: Sequence[str], gt: Sequence[str], words: str) -> InputError:
+    """The error for two sides that have no name in common."""
+    found = suggest_match(pred, gt, 0)
+    general = "--match REGEX with one group that both paths share, such as --match '(\\d+)'"
+    return InputError(
+        f"none of {len(pred)} predictions and {len(gt)} ground truths are a pair",
+        why=f"paired by {words}; predictions: {_some(pred)}; ground truth: {_some(gt)}",
+        fix=f"--match {quote(found)}, if those belong together"
+        if found
+        else f"{general}, or --pairs FILE",
+    )
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    return ", ".join(paths[:_SHOWN]) + more if paths else "none"

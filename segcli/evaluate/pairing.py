@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from shlex import quote
 
 from segcli.errors import InputError, UsageError
 from segcli.evaluate.names import NameRule, plain_stem
@@ -20,7 +19,6 @@ __all__ = [
     "is_known",
     "joins_splits",
     "learn_rule",
-    "no_pairs",
     "pair_keys",
     "regex_rule",
     "rule_of",
@@ -41,7 +39,6 @@ _KNOWN_WORDS = frozenset(
     }
 )
 _SPLITS = frozenset({"dev", "test", "testing", "train", "training", "val", "valid", "validation"})
-_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,24 +297,3 @@ def _name(stem: str) -> str:
 
 def _stem_name(path: str) -> str:
     return _name(plain_stem(path))
-
-
-def no_pairs(pred: Sequence[str], gt: Sequence[str], words: str) -> InputError:
-    """The error for two sides that have no name in common."""
-    # What suggests a way to pair tries it, by this module.
-    from segcli.evaluate.name_hints import suggest_match  # noqa: PLC0415
-
-    found = suggest_match(pred, gt, 0)
-    general = "--match REGEX with one group that both paths share, such as --match '(\\d+)'"
-    return InputError(
-        f"none of {len(pred)} predictions and {len(gt)} ground truths are a pair",
-        why=f"paired by {words}; predictions: {_some(pred)}; ground truth: {_some(gt)}",
-        fix=f"--match {quote(found)}, if those belong together"
-        if found
-        else f"{general}, or --pairs FILE",
-    )
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
-    return ", ".join(paths[:_SHOWN]) + more if paths else "none"
