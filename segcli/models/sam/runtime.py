@@ -1,4 +1,4 @@
-"""A loaded SAM-family model: the transformers module, its image processor, device and dtype."""
+"""A loaded SAM-family model: its modules, its image processor, device and dtype."""
 
 from __future__ import annotations
 
