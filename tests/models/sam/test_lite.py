@@ -130,6 +130,7 @@ OTHERS = {
     "another width": ("config.json", "vision_config.fpn_hidden_size", 64),
     "another resize": ("preprocessor_config.json", "resample", 3),
     "another size": ("preprocessor_config.json", "size", {"height": 64, "width": 96}),
+    "a size missing": ("config.json", "mask_decoder_config.mlp_dim", None),
     "a setting missing": ("preprocessor_config.json", "do_rescale", None),
 }
 

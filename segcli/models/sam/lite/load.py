@@ -89,26 +89,14 @@ def load_lite(directory: Path) -> tuple[LiteModel, Squash] | None:
     config = configuration(directory)
     if not _agrees(config, _SETTINGS):
         return None
-    vision, prompts, decoder, images = (
-        config[part]
-        for part in ("vision_config", "prompt_encoder_config", "mask_decoder_config",
-                     "image_processor")
-    )  # fmt: skip
-    width, side = prompts["hidden_size"], prompts["image_size"]
-    widths = vision["fpn_hidden_size"], decoder["hidden_size"], decoder["iou_head_hidden_dim"]
-    if set(widths) != {width} or side % 32 or images["size"] != {"height": side, "width": side}:
-        return None
-    shape = Shape(
-        side,
-        width,
-        decoder["num_attention_heads"],
-        decoder["mlp_dim"],
-        decoder["num_multimask_outputs"] + 1,
-        prompts["mask_input_channels"],
-    )
+    images = config["image_processor"]
     try:
+        shape = _shape(config)
+        squash = Squash(images["size"], images["image_mean"], images["image_std"])
+        if shape is None or squash.size != {"height": shape.side, "width": shape.side}:
+            return None
         tensors = load_file(directory / "model.safetensors")
-    except (OSError, SafetensorError):
+    except (KeyError, OSError, SafetensorError):
         return None
     model = LiteModel(shape).eval()
     wanted = model.state_dict()
@@ -118,7 +106,28 @@ def load_lite(directory: Path) -> tuple[LiteModel, Squash] | None:
         {n: t.float() if t.is_floating_point() else t for n, t in tensors.items() if n in wanted},
         assign=True,
     )
-    return model, Squash(images["size"], images["image_mean"], images["image_std"])
+    return model, squash
+
+
+def _shape(config: Mapping[str, Any]) -> Shape | None:
+    """The model's sizes, or None where they do not go together.
+
+    Raises:
+        KeyError: one is not stated.
+    """
+    prompts, decoder = config["prompt_encoder_config"], config["mask_decoder_config"]
+    width, side = prompts["hidden_size"], prompts["image_size"]
+    pyramid = config["vision_config"]["fpn_hidden_size"]
+    if {pyramid, decoder["hidden_size"], decoder["iou_head_hidden_dim"]} != {width} or side % 32:
+        return None
+    return Shape(
+        side,
+        width,
+        decoder["num_attention_heads"],
+        decoder["mlp_dim"],
+        decoder["num_multimask_outputs"] + 1,
+        prompts["mask_input_channels"],
+    )
 
 
 def _agrees(found: object, expected: object) -> bool:
