@@ -10,8 +10,6 @@ from torch.nn import functional
 ASSIGNMENTS = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))
 # Weight of the term that draws all three outputs to the mask asked for.
 RELAXED, RELAXED_CERTAIN = 0.05, 0.4
-# Weight of what a mask asked for by a box covers beside the box.
-SPILL = 0.5
 
 
 def mask_loss(logits: Tensor, target: Tensor, balance: float) -> Tensor:
@@ -40,25 +38,6 @@ def dice_loss(probability: Tensor, target: Tensor) -> Tensor:
     """1 - Dice overlap over the last axis, both float32 in 0..1."""
     overlap = (probability * target).sum(-1)
     return 1 - (2 * overlap + 1) / (probability.sum(-1) + target.sum(-1) + 1)
-
-
-def spill_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Focal cross-entropy of what lies outside the target's bounding box, per pixel of target.
-
-    Cells that touch or lie about in numbers are alike, and a small one is a speck of the picture:
-    what the mask has of its neighbours weighs as much as the object, however small that is.
-
-    Args:
-        logits: (N, H, W) float32.
-        target: (N, H, W) float32 in 0..1.
-
-    Returns:
-        (N,) float32.
-    """
-    rows, columns = target.amax(2) > 0, target.amax(1) > 0
-    outside = ~(rows[:, :, None] & columns[:, None])
-    cost = logits.sigmoid().square() * functional.softplus(logits)
-    return (cost * outside).sum((1, 2)) / target.sum((1, 2)).clamp_min(1)
 
 
 @torch.no_grad()
@@ -120,23 +99,16 @@ def prompt_loss(
     chosen = _assign(flat.detach(), coarse)
     rows = torch.arange(len(kept))
     two = (coarse[:, 0] - coarse[:, 1]).abs().amax(-1) > 0
-    asked = right[:, 0]
-    alone = _enlarge(kept[:, 0], right)
-    first = _enlarge(kept[rows, 1 + chosen[:, 0]], right)
-    single = mask_loss(alone.flatten(1), asked.flatten(1), balance)
-    multi = mask_loss(first.flatten(1), asked.flatten(1), balance)
+    single = mask_loss(_enlarge(kept[:, 0], right), right[:, 0].flatten(-2), balance)
+    first = kept[rows, 1 + chosen[:, 0]]
+    multi = mask_loss(_enlarge(first, right), right[:, 0].flatten(-2), balance)
     if two.any():
         second = kept[rows[two], 1 + chosen[two, 1]]
-        part = mask_loss(_enlarge(second, right).flatten(1), right[two, 1].flatten(1), balance)
+        part = mask_loss(_enlarge(second, right), right[two, 1].flatten(-2), balance)
         multi = multi.index_put((rows[two],), (multi[two] + part) / 2)
     relaxed = dice_loss(flat.sigmoid(), coarse[:, :1]).mean(-1)
     relaxed = relaxed * torch.where(certain[keep], RELAXED_CERTAIN, RELAXED)
-    boxed = certain[keep]
-    spill = kept.new_zeros(len(kept))
-    if boxed.any():
-        beside = spill_loss(alone[boxed], asked[boxed]) + spill_loss(first[boxed], asked[boxed])
-        spill = spill.index_put((boxed,), beside)
-    loss = (multi + 0.5 * single + relaxed + SPILL * spill).mean() + 2 * calibration
+    loss = (multi + 0.5 * single + relaxed).mean() + 2 * calibration
     best = measured[keep]
     log = {
         "loss": loss,
@@ -144,16 +116,15 @@ def prompt_loss(
         "best": best[:, 1:].amax(-1).mean(),
         "chosen": best[:, 1:].gather(1, iou[keep][:, 1:].argmax(-1, keepdim=True)).mean(),
         "iou_error": (iou - measured).abs().mean(),
-        "spill": spill.sum() / boxed.sum().clamp_min(1),
     }
     return loss, {k: v.detach() for k, v in log.items()}
 
 
 def _enlarge(logits: Tensor, like: Tensor) -> Tensor:
-    """(N, H, W) logits at the size of `like` (..., H', W'): (N, H', W')."""
+    """(N, H, W) logits at the size of `like` (..., H', W'), flattened to (N, H' x W')."""
     size = like.shape[-2:]
     big = functional.interpolate(logits[:, None], size=size, mode="bilinear", align_corners=False)
-    return big[:, 0]
+    return big.flatten(1)
 
 
 @torch.no_grad()

@@ -72,34 +72,3 @@ def test_masks_are_compared_at_the_targets_size() -> None:
     exact[rim] = 0.0
     costs = [loss_of(x.expand(1, 1, 4, -1, -1), target, target) for x in (exact, shifted)]
     assert costs[0] < costs[1]
-
-
-def test_a_mask_of_a_box_may_not_spill() -> None:
-    """As many pixels cost more beside the box than in it, and more for a small object."""
-    from losses import spill_loss
-
-    object_ = torch.zeros(16, 16)
-    object_[4:8, 4:8] = 1
-    object_[4, 4] = 0
-    inside, beside = (torch.full((16, 16), -20.0) for _ in range(2))
-    inside[4:8, 4:8] = 20
-    beside[4:8, 4:8] = 20
-    beside[12, 12] = 20
-    large = torch.zeros(16, 16)
-    large[2:10, 2:10] = 1
-    logits, targets = torch.stack([inside, beside, beside]), torch.stack([object_, object_, large])
-    free, small, wide = spill_loss(logits, targets).tolist()
-    assert free < 1e-6
-    # Softplus of 20 is 20, for a pixel of 15 and of 64.
-    assert abs(small - 20 / 15) < 1e-4
-    assert abs(wide - 20 / 64) < 1e-4
-    target = square(8, 16, 32)
-    right = (20 * (2 * square(4, 8, 16) - 1)).repeat(4, 1, 1)[None, None]
-    spilt = right.clone()
-    spilt[..., 14, 14] = 20
-    costs = [
-        loss_of(spilt, target, target, certain) - loss_of(right, target, target, certain)
-        for certain in (False, True)
-    ]
-    # Four enlarged pixels at a logit of 2.5, of an object of 64, in the single and the best mask.
-    assert 0 < costs[0] < costs[1] - 0.1
